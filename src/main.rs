@@ -1,0 +1,2 @@
+//! Command line and exit codes; no logic.
+fn main() {}

@@ -1,0 +1,91 @@
+//! Where blocks go. Plain code with `open`, `write`, `close`: a sink cannot see a queue, and decides nothing about
+//! loss; the policy belongs to the link before it.
+
+pub mod recorder;
+
+use crate::block::{Head, Marker, Tally};
+
+/// One block as it comes out of the recorder's packed ring.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedBlock<'a> {
+    /// Where the block stands.
+    pub head: Head,
+    /// Frames missing directly before it, by cause.
+    pub gap: Tally,
+    /// `n_frames * n_channels` codes, frame-major, 3 bytes each, little-endian two's complement.
+    pub codes: &'a [u8],
+}
+
+/// Takes raw blocks to a file. Made when the daemon starts, driven by one thread.
+pub trait RawSink: Send {
+    /// Begins a recording whose first frame is `first.first_frame`.
+    ///
+    /// # Errors
+    /// When the file cannot be made or there is too little room; nothing is left behind.
+    fn open(&mut self, first: &Head) -> Result<(), SinkError>;
+
+    /// Appends a block and the gap before it.
+    ///
+    /// # Errors
+    /// When the disk refuses; the recording is over, what was written stays readable.
+    fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError>;
+
+    /// Notes an event; it is written with the next record that has room for it.
+    fn marker(&mut self, marker: Marker);
+
+    /// Brings everything completed to the disk, and the sidecar with it.
+    ///
+    /// # Errors
+    /// As [`RawSink::write`]; [`SinkError::DiskLow`] when free space fell to the configured limit.
+    fn sync(&mut self) -> Result<(), SinkError>;
+
+    /// Appends the gap at the end, completes the last record and finishes the file.
+    ///
+    /// # Errors
+    /// As [`RawSink::write`].
+    fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError>;
+
+    /// What it has done so far, over all recordings.
+    fn progress(&self) -> Progress;
+}
+
+/// What a [`RawSink`] has done so far, over all of its recordings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Frames given to it that stand in a file, gaps and padding not counted.
+    pub frames_delivered: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// The file in work, or the last one.
+    pub file: Option<std::path::PathBuf>,
+    /// Free bytes on its file system, as of the last look.
+    pub free_bytes: u64,
+}
+
+/// Why a recording cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The operating system refused.
+    #[error("{what} {}", path.display())]
+    Io {
+        /// What was being done: `cannot create`, `cannot write` ...
+        what: &'static str,
+        /// To which file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Free space is at or below the configured limit: the recording ends cleanly, and none begins.
+    #[error("{} has {free_bytes} bytes free, the limit is {limit_bytes}", path.display())]
+    DiskLow {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What is free there.
+        free_bytes: u64,
+        /// `min_free_gb` in bytes.
+        limit_bytes: u64,
+    },
+    /// The stream does not fit the format.
+    #[error("{0}")]
+    Format(String),
+}

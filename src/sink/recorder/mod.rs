@@ -1,0 +1,1 @@
+//! The lossless recorder: BDF+C files, each with its JSON sidecar.

@@ -1,0 +1,38 @@
+//! What is done to a block. One file per stage; `KINDS` is the table that makes the configuration, `biosigd kinds`
+//! and the tests. Stages see one block at a time and nothing else: no queue, no thread, no file.
+
+pub mod prelude;
+
+use crate::block::{Block, Stream};
+
+/// Changes blocks in place. The page for authors is `src/stage/README.md`.
+pub trait Stage: Send {
+    /// Checks the settings against the stream and gets everything ready; returns what comes out.
+    /// Called once, before any block. May allocate and read files.
+    ///
+    /// # Errors
+    /// When the settings do not fit the stream; the message starts with the key it is about, `KEY = VALUE must ..`.
+    fn prepare(&mut self, input: &Stream) -> Result<Stream, StageError>;
+
+    /// Changes one block in place. The first block, and the first after [`Stage::reset`], starts the state anew.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn process(&mut self, block: &mut Block);
+
+    /// Forgets the past: frames were lost, and the next block does not follow the last one.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn reset(&mut self) {}
+}
+
+/// Why a stage does not fit its stream: a sentence for the person who wrote the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StageError(String);
+
+impl StageError {
+    /// An error that says `what` is wrong and what would be right.
+    pub fn new(what: impl Into<String>) -> StageError {
+        StageError(what.into())
+    }
+}
