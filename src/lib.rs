@@ -5,6 +5,7 @@
 pub mod block;
 pub mod config;
 pub mod rt;
-pub mod sink;
+pub mod metrics;
 pub mod source;
 pub mod stage;
+pub mod sink;

@@ -1,7 +1,13 @@
 //! What Linux must be asked for: cores, priorities, locked memory, clocks. The only folder with `unsafe`.
 
 mod clock;
+mod cores;
+mod memory;
 mod stop;
+mod thread;
 
 pub use clock::{now_ns, utc_now_ns};
+pub use cores::{Cores, choose_cores};
+pub use memory::{installed_memory_bytes, lock_memory};
 pub use stop::Stop;
+pub use thread::{Refused, Role, enter};
