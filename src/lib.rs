@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod source;
 pub mod stage;
 pub mod sink;
+pub mod pipeline;

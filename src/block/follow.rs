@@ -19,6 +19,7 @@ pub struct End {
 /// only this consumer knows (`local`: its link was full, its ring was full).
 #[derive(Debug, Clone, Default)]
 pub struct Follower {
+    first_frame: u64,
     next_frame: u64,
     upstream: Tally,
     /// Everything lost so far on the whole way to here: upstream's account plus the local losses.
@@ -29,7 +30,7 @@ impl Follower {
     /// A consumer that owes frames from `first_frame` on, when upstream's account stood at `upstream`.
     #[must_use]
     pub fn new(first_frame: u64, upstream: Tally) -> Follower {
-        Follower { next_frame: first_frame, upstream, lost: Tally::default() }
+        Follower { first_frame, next_frame: first_frame, upstream, lost: Tally::default() }
     }
 
     /// Takes note of a block that arrived and returns the gap before it, by cause.
@@ -50,6 +51,12 @@ impl Follower {
     #[must_use]
     pub fn next_frame(&self) -> u64 {
         self.next_frame
+    }
+
+    /// How many frames went by since the first one, delivered or lost.
+    #[must_use]
+    pub fn frames_followed(&self) -> u64 {
+        self.next_frame - self.first_frame
     }
 
     /// Everything lost so far on the whole way to this consumer.

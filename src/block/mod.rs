@@ -1,6 +1,7 @@
 //! The words of the trade: what a stream looks like, the blocks that travel on it, the memory they live in,
 //! and the account of what was lost. Imports nothing of ours; everything else imports this.
 
+mod account;
 mod cause;
 mod channel;
 mod follow;
@@ -10,6 +11,7 @@ mod pool;
 mod slab;
 mod stream;
 
+pub use account::Account;
 pub use cause::{Cause, Tally};
 pub use channel::{Channel, ChannelType};
 pub use follow::{End, Follower};

@@ -3,7 +3,9 @@
 
 pub mod recorder;
 
-use crate::block::{Head, Marker, Tally};
+use std::sync::Arc;
+
+use crate::block::{Account, Block, Head, Marker, RawBlock, Tally};
 
 /// One block as it comes out of the recorder's packed ring.
 #[derive(Debug, Clone, Copy)]
@@ -88,4 +90,54 @@ pub enum SinkError {
     /// The stream does not fit the format.
     #[error("{0}")]
     Format(String),
+}
+
+/// One block on its way to live clients.
+#[derive(Debug, Clone)]
+pub struct LiveBlock {
+    /// Where it stands; `lost` counts what the whole way to here lost.
+    pub head: Head,
+    /// Its samples.
+    pub samples: Samples,
+}
+
+/// The samples of a [`LiveBlock`], shared with everyone else who reads them.
+#[derive(Debug, Clone)]
+pub enum Samples {
+    /// Codes of `raw`.
+    Codes(Arc<RawBlock>),
+    /// A chain's samples, in units.
+    Units(Arc<Block>),
+}
+
+/// Takes blocks to whoever is connected now. Driven by one thread, which waits in [`LiveSink::wait`].
+pub trait LiveSink: Send {
+    /// Offers a block of stream number `stream` and the gap before it to all who want it. Never waits for one.
+    fn offer(&mut self, stream: usize, block: &LiveBlock, gap: &Tally);
+
+    /// Stream number `stream` has ended after `gap`.
+    fn ended(&mut self, stream: usize, gap: &Tally);
+
+    /// Waits until a socket or the waker has something, at most a second, and does what the sockets want.
+    fn wait(&mut self);
+
+    /// Says goodbye to everyone, within a deadline of its own.
+    fn finish(&mut self);
+
+    /// The account of a stream, summed over its clients.
+    fn account(&self, stream: usize) -> Account;
+
+    /// Counts of the whole sink.
+    fn traffic(&self) -> Traffic;
+}
+
+/// Counts of a [`LiveSink`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Clients connected now.
+    pub clients: usize,
+    /// Bytes of messages handed to the kernel.
+    pub sent_bytes: u64,
+    /// Messages dropped for slow clients.
+    pub dropped_messages: u64,
 }

@@ -1,0 +1,253 @@
+//! The recorder's packed ring: `stall_budget_s` of signal in one preallocated run of bytes, so that a stalled disk
+//! costs nothing until the budget is spent, and no slab waits for the disk.
+//!
+//! One entry is a fixed head and the block's codes, 3 bytes each, little-endian two's complement. A head without
+//! frames says that a recording ends here.
+
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::block::{End, Flags, Head, RawBlock, Stream, Tally};
+
+/// Bytes of an entry's head, term by term.
+const HEAD_BYTES: usize = 8 // first frame
+    + 8 // frames in the block
+    + 8 // edge, monotonic
+    + 8 // edge, UTC
+    + 8 // flags
+    + Tally::BYTES; // frames lost since the recorder's first frame
+
+/// Bytes of one code.
+const CODE_BYTES: usize = 3;
+
+/// The ring's size for `budget_s` seconds of `stream`, in bytes.
+#[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and is refused above half of the memory"
+)]
+pub fn ring_bytes(stream: &Stream, budget_s: f64) -> usize {
+    let entries = (stream.rate_hz * budget_s / stream.block_frames_max as f64).ceil() as usize;
+    entries.max(1).saturating_mul(entry_bytes(stream.n_channels(), stream.block_frames_max)).saturating_add(HEAD_BYTES)
+}
+
+fn entry_bytes(n_channels: usize, n_frames: usize) -> usize {
+    HEAD_BYTES + n_channels * n_frames * CODE_BYTES
+}
+
+/// The threads at both ends, so that each can wake the other.
+#[derive(Default)]
+struct Ends {
+    intake: OnceLock<Thread>,
+    disk: OnceLock<Thread>,
+    /// Set by the intake after its last entry; read by the disk's side before the look that finds the ring empty.
+    closed: OnceLock<()>,
+}
+
+/// The intake's end of the ring.
+pub struct RingWriter {
+    bytes: Producer<u8>,
+    entry: Vec<u8>,
+    ends: Arc<Ends>,
+}
+
+/// The disk's end of the ring.
+pub struct RingReader {
+    bytes: Consumer<u8>,
+    codes: Vec<u8>,
+    n_channels: usize,
+    ends: Arc<Ends>,
+}
+
+/// Makes the ring for `budget_s` seconds of `stream`. Allocates and touches all of it.
+#[must_use]
+pub fn ring(stream: &Stream, budget_s: f64) -> (RingWriter, RingReader) {
+    let (producer, consumer) = RingBuffer::new(ring_bytes(stream, budget_s));
+    let ends = Arc::new(Ends::default());
+    let entry = Vec::with_capacity(entry_bytes(stream.n_channels(), stream.block_frames_max));
+    let codes = vec![0; stream.n_channels() * stream.block_frames_max * CODE_BYTES];
+    (
+        RingWriter { bytes: producer, entry, ends: Arc::clone(&ends) },
+        RingReader { bytes: consumer, codes, n_channels: stream.n_channels(), ends },
+    )
+}
+
+impl RingWriter {
+    /// Names the calling thread as the intake.
+    pub fn attach(&self) {
+        self.ends.intake.get_or_init(thread::current);
+    }
+
+    /// Packs a block in, where there is room for it; false where there is not. `lost` is all that was lost since
+    /// the recorder's first frame.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub fn push(&mut self, block: &RawBlock, lost: &Tally) -> bool {
+        // One more head must always fit: the recording's end.
+        if self.bytes.slots() < entry_bytes(block.n_channels(), block.head.n_frames) + HEAD_BYTES {
+            return false;
+        }
+        self.begin_entry(&block.head, lost);
+        for code in block.codes() {
+            let [low, middle, high, _] = code.to_le_bytes();
+            self.entry.extend_from_slice(&[low, middle, high]);
+        }
+        self.push_entry()
+    }
+
+    /// Says that the recording ends here; there is always room for that.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub fn end_recording(&mut self, end: &End) {
+        self.begin_entry(&Head { first_frame: end.next_frame, ..Head::default() }, &end.lost);
+        let pushed = self.push_entry();
+        debug_assert!(pushed, "room for one head is kept");
+    }
+
+    /// Says that there will be no more.
+    pub fn close(self) {
+        self.ends.closed.get_or_init(|| ());
+        self.wake_disk();
+    }
+
+    fn begin_entry(&mut self, head: &Head, lost: &Tally) {
+        self.entry.clear();
+        let words = [head.first_frame, head.n_frames as u64, head.edge_ns, head.edge_utc_ns, u64::from(head.flags.0)];
+        for word in words {
+            self.entry.extend_from_slice(&word.to_le_bytes());
+        }
+        self.entry.extend_from_slice(&lost.to_bytes());
+    }
+
+    fn push_entry(&mut self) -> bool {
+        let pushed = self.bytes.push_entire_slice(&self.entry).is_ok();
+        self.wake_disk();
+        pushed
+    }
+
+    fn wake_disk(&self) {
+        if let Some(disk) = self.ends.disk.get() {
+            disk.unpark();
+        }
+    }
+}
+
+/// What a look into the ring brought.
+pub enum Taken<'a> {
+    /// A block: its head (`lost` counts since the recorder's first frame) and its packed codes.
+    Block(Head, &'a [u8]),
+    /// The recording ends here.
+    RecordingEnded(End),
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+impl RingReader {
+    /// Names the calling thread as the one that brings the ring to the disk.
+    pub fn attach(&self) {
+        self.ends.disk.get_or_init(thread::current);
+    }
+
+    /// Takes the oldest block, and wakes an intake that waits for room.
+    pub fn take(&mut self) -> Taken<'_> {
+        let closed = self.ends.closed.get().is_some();
+        let mut head_bytes = [0; HEAD_BYTES];
+        if self.bytes.pop_entire_slice(&mut head_bytes).is_err() {
+            return if closed { Taken::Closed } else { Taken::Empty };
+        }
+        let head = unpack_head(&head_bytes);
+        if head.n_frames == 0 {
+            return Taken::RecordingEnded(End { next_frame: head.first_frame, lost: head.lost });
+        }
+        // The head says how much follows, and an entry is pushed as a whole: the codes are there.
+        let codes = &mut self.codes[..head.n_frames * self.n_channels * CODE_BYTES];
+        let whole = self.bytes.pop_entire_slice(codes).is_ok();
+        debug_assert!(whole, "an entry is pushed as a whole");
+        if let Some(intake) = self.ends.intake.get() {
+            intake.unpark();
+        }
+        Taken::Block(head, codes)
+    }
+
+    /// How full the ring is, 0 to 1.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        self.bytes.slots() as f64 / self.bytes.buffer().capacity() as f64
+    }
+}
+
+fn unpack_head(bytes: &[u8; HEAD_BYTES]) -> Head {
+    let word = |i: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[i * 8..i * 8 + 8]);
+        u64::from_le_bytes(word)
+    };
+    let mut tally = [0; Tally::BYTES];
+    tally.copy_from_slice(&bytes[HEAD_BYTES - Tally::BYTES..]);
+    let [flags, ..] = word(4).to_le_bytes();
+    Head {
+        first_frame: word(0),
+        n_frames: usize::try_from(word(1)).unwrap_or(usize::MAX),
+        edge_ns: word(2),
+        edge_utc_ns: word(3),
+        flags: Flags(flags),
+        lost: Tally::from_bytes(&tally),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Cause, Channel};
+
+    fn stream(n_channels: usize, block_frames_max: usize) -> Stream {
+        let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0); n_channels];
+        Stream { rate_hz: 1000.0, channels, block_frames_max, ratio: 1, delay_s: 0.0 }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_also_across_the_ring_s_end() {
+        let stream = stream(3, 7);
+        let (mut writer, mut reader) = ring(&stream, 0.020);
+        let mut lost = Tally::default();
+        for turn in 0..50_u32 {
+            let mut block = RawBlock::new(&stream, 0);
+            let n_frames = 1 + turn as usize % 7;
+            block.head =
+                Head { first_frame: turn * 7, n_frames, edge_ns: turn, edge_utc_ns: turn + 1, ..Head::default() };
+            lost.add(Cause::RingFull, u64::from(turn));
+            for (i, code) in (0_i32..).zip(block.slab_mut()) {
+                *code = if turn % 2 == 0 { i * 1000 - 8_388_608 } else { 8_388_607 - i };
+            }
+            assert!(writer.push(&block, &lost));
+            let expected: Vec<u8> = block.codes().iter().flat_map(|code| code.to_le_bytes()[..3].to_vec()).collect();
+            match reader.take() {
+                Taken::Block(head, codes) => {
+                    assert_eq!(head, Head { lost, ..block.head });
+                    assert_eq!(codes, expected);
+                }
+                _ => panic!("the block is there"),
+            }
+        }
+        writer.end_recording(&End { next_frame: 350, lost });
+        writer.close();
+        assert!(matches!(reader.take(), Taken::RecordingEnded(End { next_frame: 350, .. })));
+        assert!(matches!(reader.take(), Taken::Closed));
+    }
+
+    #[test]
+    fn a_full_ring_refuses_and_says_so() {
+        let stream = stream(2, 10);
+        let (mut writer, _reader) = ring(&stream, 0.030);
+        let mut block = RawBlock::new(&stream, 0);
+        block.head.n_frames = 10;
+        let pushed = (0..5).filter(|_| writer.push(&block, &Tally::default())).count();
+        assert_eq!(pushed, 3);
+        writer.end_recording(&End::default());
+    }
+}
