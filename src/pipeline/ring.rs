@@ -218,8 +218,9 @@ mod tests {
         for turn in 0..50_u32 {
             let mut block = RawBlock::new(&stream, 0);
             let n_frames = 1 + turn as usize % 7;
+            let edge_ns = u64::from(turn);
             block.head =
-                Head { first_frame: turn * 7, n_frames, edge_ns: turn, edge_utc_ns: turn + 1, ..Head::default() };
+                Head { first_frame: edge_ns * 7, n_frames, edge_ns, edge_utc_ns: edge_ns + 1, ..Head::default() };
             lost.add(Cause::RingFull, u64::from(turn));
             for (i, code) in (0_i32..).zip(block.slab_mut()) {
                 *code = if turn % 2 == 0 { i * 1000 - 8_388_608 } else { 8_388_607 - i };
