@@ -42,9 +42,10 @@ impl Follower {
         gap
     }
 
-    /// Takes note of the stream's end and returns the gap before it.
+    /// Takes note of the stream's end and returns the gap before it. A producer that died could not say where it
+    /// ended; nothing is owed then beyond what arrived.
     pub fn ended(&mut self, end: &End, local: Cause) -> Tally {
-        self.advance(end.next_frame, &end.lost, local)
+        self.advance(end.next_frame.max(self.next_frame), &end.lost, local)
     }
 
     /// The index that the next frame should have.

@@ -14,6 +14,7 @@
 //! Mistakes gather in one [`Mistakes`]; nothing is started unless it is empty.
 
 mod document;
+mod key;
 mod mistakes;
 mod read;
 mod table;
@@ -24,6 +25,7 @@ mod words;
 mod tests;
 
 pub use document::Document;
+pub use key::Key;
 pub use mistakes::Mistakes;
 pub use table::Table;
 pub use word_or::{AutoOr, MaxOr, Number};

@@ -107,7 +107,7 @@ impl Intake {
                         self.ledger.gap(&follower.ended(&end, Cause::LinkFull));
                         self.end_recording();
                     }
-                    return self.ring.close();
+                    return;
                 }
             }
             self.turned.made();

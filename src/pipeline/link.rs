@@ -157,7 +157,6 @@ impl<T> Sender<T> {
     /// Says that there will be no more, and where the stream ended.
     pub fn close(self, end: End) {
         self.shared.end.get_or_init(|| end);
-        self.ring();
     }
 
     fn ring(&self) {
@@ -169,6 +168,14 @@ impl<T> Sender<T> {
             }
             Bell::Call(ring) => ring(),
         }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    /// A producer that died without closing must not leave its consumer waiting.
+    fn drop(&mut self) {
+        self.shared.end.get_or_init(End::default);
+        self.ring();
     }
 }
 

@@ -107,12 +107,6 @@ impl RingWriter {
         debug_assert!(pushed, "room for one head is kept");
     }
 
-    /// Says that there will be no more.
-    pub fn close(self) {
-        self.ends.closed.get_or_init(|| ());
-        self.wake_disk();
-    }
-
     fn begin_entry(&mut self, head: &Head, lost: &Tally) {
         self.entry.clear();
         let words = [head.first_frame, head.n_frames as u64, head.edge_ns, head.edge_utc_ns, u64::from(head.flags.0)];
@@ -132,6 +126,14 @@ impl RingWriter {
         if let Some(disk) = self.ends.disk.get() {
             disk.unpark();
         }
+    }
+}
+
+impl Drop for RingWriter {
+    /// There will be no more; also when the intake died.
+    fn drop(&mut self) {
+        self.ends.closed.get_or_init(|| ());
+        self.wake_disk();
     }
 }
 
@@ -236,7 +238,7 @@ mod tests {
             }
         }
         writer.end_recording(&End { next_frame: 350, lost });
-        writer.close();
+        drop(writer);
         assert!(matches!(reader.take(), Taken::RecordingEnded(End { next_frame: 350, .. })));
         assert!(matches!(reader.take(), Taken::Closed));
     }

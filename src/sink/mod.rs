@@ -2,6 +2,7 @@
 //! loss; the policy belongs to the link before it.
 
 pub mod recorder;
+pub mod websocket;
 
 use std::sync::Arc;
 

@@ -1,10 +1,87 @@
 //! Where samples come from. A source fills raw blocks on the acquisition thread and waits for nothing but its ADC;
 //! how long that ADC can itself be kept waiting is its slack.
 
+pub mod synthetic;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::block::{End, Marker, RawBlock, Stream};
+use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Stop;
+
+/// One kind of source, as a row of [`KINDS`].
+pub struct Kind {
+    /// The value of `kind`.
+    pub name: &'static str,
+    /// One line for `biosigd kinds`.
+    pub summary: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// Reads and checks its table; `None` when there were mistakes.
+    pub plan: fn(&Table<'_>, &mut Mistakes) -> Option<Box<dyn Plan>>,
+}
+
+/// Every kind of source.
+pub const KINDS: &[Kind] = &[synthetic::KIND];
+
+/// A source whose configuration is right, before anything is opened.
+pub trait Plan: Send + std::fmt::Debug {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the file or the device is not what it should be.
+    fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Source>, SourceError>;
+}
+
+/// What a source needs to know of the daemon to be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    /// The folder that relative paths start from.
+    pub base: &'a Path,
+    /// `acquire.block_frames`.
+    pub block_frames: AutoOr<usize>,
+}
+
+impl Opening<'_> {
+    /// Frames per block at `rate_hz`: as configured, or 10 ms of signal, or 400 where nothing sets the pace.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 4000")]
+    pub fn block_frames(&self, rate_hz: f64, pace: Pace) -> usize {
+        match (self.block_frames, pace) {
+            (AutoOr::Value(frames), _) => frames,
+            (AutoOr::Auto, Pace::Free) => 400,
+            (AutoOr::Auto, Pace::Clock) => (rate_hz * 0.010).round().clamp(1.0, 4000.0) as usize,
+        }
+    }
+}
+
+/// Why a source cannot be opened: what its caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// There is no such input.
+    #[error("{}: no such file", .0.display())]
+    NoInput(PathBuf),
+    /// The input is not what it should be.
+    #[error("{}: {why}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The input cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unavailable {
+        /// The file or device.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The input may not be read by this user.
+    #[error("{}: permission denied", .0.display())]
+    Permission(PathBuf),
+}
 
 /// Makes raw blocks.
 pub trait Source: Send {
