@@ -3,6 +3,7 @@
 //! Modules in the order that samples travel.
 
 pub mod block;
+pub mod edf;
 pub mod rt;
 pub mod sink;
 pub mod source;
