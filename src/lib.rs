@@ -5,6 +5,7 @@
 // The words of the trade, what Linux is asked for, the texts: they import nothing of ours.
 pub mod block;
 pub mod config;
+pub mod edf;
 pub mod metrics;
 pub mod rt;
 
@@ -18,4 +19,3 @@ pub mod sink;
 // Threads and links; and the daemon that builds, runs and stops them.
 pub mod pipeline;
 
-pub mod daemon;

@@ -1,1 +1,180 @@
 //! The lossless recorder: BDF+C files, each with its JSON sidecar.
+//!
+//! Codes go to the file exactly as they were converted. Blocks are frame-major and the file is channel-major, so one
+//! record (1 s) is put together in memory and written whole; the number of records in the header and, with every sync,
+//! the sidecar follow. A process that is killed at any moment therefore loses the record in work and nothing else,
+//! and the file it leaves opens everywhere.
+//!
+//! What is lost before it comes here is filled with each channel's last code, annotated `BAD_ACQ_SKIP` and counted in
+//! the sidecar, so that frame `n` of the file is frame `first_frame + n` of `raw`, always. The header has whole seconds;
+//! the first frame's exact instant is the sidecar's `first_frame_utc_ns`.
+//!
+//! What is deliberately absent: starting and stopping, retrying, queues. `record-disk` drives this with blocks from the
+//! packed ring, and decides nothing else.
+
+mod clock;
+mod describe;
+mod file;
+mod header;
+mod ledger;
+mod pending;
+mod plan;
+mod record;
+mod recording;
+mod sidecar;
+
+use std::path::PathBuf;
+
+pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
+
+use self::recording::{Recording, Space};
+use super::{PackedBlock, Progress, RawSink, SinkError};
+use crate::block::{Head, Marker, Stream, Tally};
+
+/// What all recordings of one run have in common.
+#[derive(Debug, Clone)]
+pub struct RecorderPlan {
+    /// Where the files go; made with the first recording where it is missing.
+    pub dir: PathBuf,
+    /// `raw`.
+    pub stream: Stream,
+    /// At this much free space, in bytes, a recording ends, and none begins; 0: no limit.
+    pub min_free_bytes: u64,
+    /// The configuration as text, for the sidecar.
+    pub configuration: String,
+    /// The source in its own words (kind, chip registers ...), for the sidecar.
+    pub source: serde_json::Value,
+    /// The run of the daemon that made the recording.
+    pub session: String,
+    /// The daemon's version.
+    pub software_version: String,
+}
+
+/// What a person says about the next recording; all of it may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Goes before the time in the file's name, and into the sidecar as `TaskName`.
+    pub name: String,
+    /// The subject's code: `X` in the header where it is empty.
+    pub subject: String,
+    /// Goes into the sidecar.
+    pub notes: String,
+}
+
+/// Writes BDF+C recordings, one at a time.
+#[derive(Debug)]
+pub struct BdfRecorder {
+    plan: RecorderPlan,
+    shape: RecordPlan,
+    about: About,
+    active: Option<Recording>,
+    /// The recordings before the active one.
+    finished: Progress,
+}
+
+impl BdfRecorder {
+    /// A recorder for `plan.stream`. Touches no file.
+    ///
+    /// # Errors
+    /// [`SinkError::Format`] when the stream does not fit BDF: more than 24 bits, a rate that no record holds in whole
+    /// frames, a range without width, more than 9998 channels.
+    pub fn new(plan: RecorderPlan) -> Result<BdfRecorder, SinkError> {
+        header::check(&plan.stream)?;
+        let shape = record_plan(plan.stream.rate_hz, plan.stream.n_channels()).map_err(SinkError::Format)?;
+        header::warn(&plan.stream, &shape);
+        Ok(BdfRecorder { plan, shape, about: About::default(), active: None, finished: Progress::default() })
+    }
+
+    /// What the next recording, and only that one, will be about.
+    pub fn describe_next(&mut self, about: About) {
+        self.about = about;
+    }
+
+    /// Bytes on the disk per hour of recording.
+    #[must_use]
+    pub fn bytes_per_hour(&self) -> u64 {
+        let record_bytes =
+            (self.shape.n_frames * self.plan.stream.n_channels() + ANNOTATION_SAMPLES) * plan::SAMPLE_BYTES;
+        let hour_ns = 3_600_000_000_000_u128;
+        let bytes = record_bytes as u128 * hour_ns / u128::from(self.shape.duration_ns.unsigned_abs().max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// Closes the account of the active recording.
+    fn retire(&mut self) {
+        self.finished = self.progress();
+        self.active = None;
+    }
+
+    /// Ends the recording where the disk refused; where space is low the caller closes it.
+    fn after(&mut self, result: Result<(), SinkError>) -> Result<(), SinkError> {
+        let Err(error) = result else { return Ok(()) };
+        if !matches!(error, SinkError::DiskLow { .. }) {
+            if let Some(recording) = &mut self.active {
+                recording.give_up(&error);
+            }
+            self.retire();
+        }
+        Err(error)
+    }
+}
+
+impl RawSink for BdfRecorder {
+    fn open(&mut self, first: &Head) -> Result<(), SinkError> {
+        if self.active.is_some() {
+            return Err(SinkError::Format("a recording is already open".to_owned()));
+        }
+        let dir = &self.plan.dir;
+        std::fs::create_dir_all(dir).map_err(|source| SinkError::Io {
+            what: "cannot create",
+            path: dir.clone(),
+            source,
+        })?;
+        let mut space = Space { dir: dir.clone(), min_free_bytes: self.plan.min_free_bytes, free_bytes: 0 };
+        let looked = space.look();
+        self.finished.free_bytes = space.free_bytes;
+        looked?;
+        let about = std::mem::take(&mut self.about);
+        self.active = Some(Recording::open(&self.plan, &self.shape, &about, first, space)?);
+        Ok(())
+    }
+
+    fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError> {
+        let Some(recording) = &mut self.active else {
+            return Err(SinkError::Format("no recording is open".to_owned()));
+        };
+        let result = recording.write(block);
+        self.after(result)
+    }
+
+    fn marker(&mut self, marker: Marker) {
+        if let Some(recording) = &mut self.active {
+            recording.marker(marker);
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        let Some(recording) = &mut self.active else { return Ok(()) };
+        let result = recording.sync();
+        self.after(result)
+    }
+
+    fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError> {
+        let Some(recording) = &mut self.active else { return Ok(()) };
+        let result = recording.finish(gap_at_end);
+        self.after(result)?;
+        self.retire();
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        let mut progress = self.finished.clone();
+        if let Some(recording) = &self.active {
+            progress.frames_delivered += recording.on_disk().delivered;
+            progress.bytes += recording.data().n_bytes();
+            progress.file = Some(recording.data().path().to_owned());
+            progress.free_bytes = recording.free_bytes();
+        }
+        progress
+    }
+}

@@ -1,0 +1,66 @@
+//! The part of the sidecar that never changes: what was recorded, from what, with which settings.
+
+use serde_json::{Map, Value, json};
+
+use super::{About, RecorderPlan};
+use crate::block::{ChannelType, Stream};
+
+/// BIDS keys (1.10, `*_eeg.json`) first, then ours.
+pub(super) fn describe(
+    plan: &RecorderPlan,
+    about: &About,
+    first_frame: u64,
+    first_frame_utc_ns: u64,
+) -> Map<String, Value> {
+    let stream = &plan.stream;
+    let task = if about.name.is_empty() { "n/a" } else { &about.name };
+    let start = super::file::timestamp(first_frame_utc_ns).to_string();
+    let mut members = Map::new();
+    for (key, value) in [
+        ("TaskName", json!(task)),
+        ("EEGReference", json!("n/a")),
+        ("SamplingFrequency", json!(stream.rate_hz)),
+        ("PowerLineFrequency", json!("n/a")),
+        // What is recorded are codes before every filter.
+        ("SoftwareFilters", json!("n/a")),
+        ("SoftwareVersions", json!(format!("biosigd {}", plan.software_version))),
+        ("RecordingType", json!("continuous")),
+        ("EEGChannelCount", count(stream, ChannelType::Eeg)),
+        ("EOGChannelCount", count(stream, ChannelType::Eog)),
+        ("ECGChannelCount", count(stream, ChannelType::Ecg)),
+        ("EMGChannelCount", count(stream, ChannelType::Emg)),
+        ("MiscChannelCount", count(stream, ChannelType::Misc)),
+        ("session", json!(plan.session)),
+        ("subject", json!(about.subject)),
+        ("notes", json!(about.notes)),
+        ("first_frame", json!(first_frame)),
+        ("first_frame_utc", json!(start)),
+        ("first_frame_utc_ns", json!(first_frame_utc_ns)),
+        ("channels", channels(stream)),
+        ("source", plan.source.clone()),
+        ("configuration", json!(plan.configuration)),
+    ] {
+        members.insert(key.to_owned(), value);
+    }
+    members
+}
+
+fn count(stream: &Stream, kind: ChannelType) -> Value {
+    json!(stream.channels.iter().filter(|channel| channel.kind == kind).count())
+}
+
+/// Every channel as the source has it: the file's header has too little room for some names and ranges.
+fn channels(stream: &Stream) -> Value {
+    let of_channel = |channel: &crate::block::Channel| {
+        json!({
+            "name": channel.name,
+            "type": channel.kind.name(),
+            "units": channel.unit,
+            "physical_min": channel.physical_min,
+            "physical_max": channel.physical_max,
+            "digital_min": channel.digital_min,
+            "digital_max": channel.digital_max,
+        })
+    };
+    Value::Array(stream.channels.iter().map(of_channel).collect())
+}

@@ -1,0 +1,165 @@
+//! One data record while it fills: frame-major blocks come in, the channel-major bytes of the file stand ready.
+
+use super::plan::{ANNOTATION_BYTES, SAMPLE_BYTES};
+
+/// Frames that are transposed together, so that what is read stays in the nearest cache: 64 frames of 32 channels
+/// are 6 KiB. More would help narrow streams little, and push wide ones (1024 channels: 192 KiB) out of the next.
+const TILE_FRAMES: usize = 64;
+
+/// The bytes of one record and how far they are filled.
+#[derive(Debug)]
+pub(super) struct Record {
+    bytes: Vec<u8>,
+    /// The codes of the last frame, that gaps and padding repeat: three bytes per channel.
+    last: Vec<u8>,
+    n_frames: usize,
+    n_filled: usize,
+}
+
+impl Record {
+    /// An empty record of `n_frames`. `before` holds the code of each channel that stands for gaps before the first
+    /// frame.
+    pub(super) fn new(n_frames: usize, before: impl Iterator<Item = i32>) -> Record {
+        let last: Vec<u8> = before.flat_map(|code| code.to_le_bytes().into_iter().take(SAMPLE_BYTES)).collect();
+        Record { bytes: vec![0; last.len() * n_frames + ANNOTATION_BYTES], last, n_frames, n_filled: 0 }
+    }
+
+    /// Frames it holds so far.
+    pub(super) fn n_filled(&self) -> usize {
+        self.n_filled
+    }
+
+    /// Frames that still fit.
+    pub(super) fn room(&self) -> usize {
+        self.n_frames - self.n_filled
+    }
+
+    /// Appends as many of the frames in `codes` as fit (packed, frame-major, three bytes each). Returns how many.
+    ///
+    /// Fast because each channel's samples are copied for a tile of frames at once: writes run on through one line of
+    /// cache while reads jump within a tile that the nearest cache holds, and four samples become three words of
+    /// four bytes instead of twelve single bytes. Frame by frame, the writes would touch one line per channel
+    /// and frame.
+    pub(super) fn push(&mut self, codes: &[u8]) -> usize {
+        let frame_bytes = self.last.len();
+        let n_frames = (codes.len() / frame_bytes).min(self.room());
+        let codes = &codes[..n_frames * frame_bytes];
+        let channel_bytes = self.n_frames * SAMPLE_BYTES;
+        let mut start = self.n_filled * SAMPLE_BYTES;
+        for tile in codes.chunks(TILE_FRAMES * frame_bytes) {
+            let tile_bytes = tile.len() / frame_bytes * SAMPLE_BYTES;
+            let channels = self.bytes.chunks_exact_mut(channel_bytes).take(frame_bytes / SAMPLE_BYTES);
+            for (channel, samples) in channels.enumerate() {
+                gather(&mut samples[start..start + tile_bytes], &tile[channel * SAMPLE_BYTES..], frame_bytes);
+            }
+            start += tile_bytes;
+        }
+        if n_frames > 0 {
+            self.last.copy_from_slice(&codes[codes.len() - frame_bytes..]);
+        }
+        self.n_filled += n_frames;
+        n_frames
+    }
+
+    /// Appends up to `n_frames` copies of the last frame. Returns how many fitted.
+    pub(super) fn repeat(&mut self, n_frames: u64) -> usize {
+        let n_frames = usize::try_from(n_frames).unwrap_or(usize::MAX).min(self.room());
+        let range = self.n_filled * SAMPLE_BYTES..(self.n_filled + n_frames) * SAMPLE_BYTES;
+        let channels =
+            self.bytes.chunks_exact_mut(self.n_frames * SAMPLE_BYTES).zip(self.last.chunks_exact(SAMPLE_BYTES));
+        for (samples, last) in channels {
+            for sample in samples[range.clone()].chunks_exact_mut(SAMPLE_BYTES) {
+                sample.copy_from_slice(last);
+            }
+        }
+        self.n_filled += n_frames;
+        n_frames
+    }
+
+    /// The annotation signal's bytes.
+    pub(super) fn annotations_mut(&mut self) -> &mut [u8] {
+        let start = self.bytes.len() - ANNOTATION_BYTES;
+        &mut self.bytes[start..]
+    }
+
+    /// The whole record, as it goes to the file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Empties it. The samples stay until they are overwritten.
+    pub(super) fn clear(&mut self) {
+        self.n_filled = 0;
+    }
+
+    /// Says that the samples that are still there are the content again: a record in the middle of a long gap is
+    /// the same as the one before it.
+    pub(super) fn keep(&mut self) {
+        self.n_filled = self.n_frames;
+    }
+}
+
+/// Copies one channel's samples: every `frame_bytes` bytes of `tile` the first three, until `samples` is full.
+fn gather(samples: &mut [u8], tile: &[u8], frame_bytes: usize) {
+    let code = |frame: &[u8]| u32::from_le_bytes([frame[0], frame[1], frame[2], 0]);
+    let mut fours = samples.chunks_exact_mut(4 * SAMPLE_BYTES);
+    let mut at = 0;
+    for four in &mut fours {
+        let a = code(&tile[at..]);
+        let b = code(&tile[at + frame_bytes..]);
+        let c = code(&tile[at + 2 * frame_bytes..]);
+        let d = code(&tile[at + 3 * frame_bytes..]);
+        four[0..4].copy_from_slice(&(a | b << 24).to_le_bytes());
+        four[4..8].copy_from_slice(&(b >> 8 | c << 16).to_le_bytes());
+        four[8..12].copy_from_slice(&(c >> 16 | d << 8).to_le_bytes());
+        at += 4 * frame_bytes;
+    }
+    for sample in fours.into_remainder().chunks_exact_mut(SAMPLE_BYTES) {
+        sample.copy_from_slice(&tile[at..at + SAMPLE_BYTES]);
+        at += frame_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_sample_stands_where_it_belongs(
+            n_frames in 1..200_usize, n_channels in 1..9_i32, blocks in proptest::collection::vec((1..150_usize, any::<bool>()), 1..8),
+        ) {
+            let mut record = Record::new(n_frames, (0..n_channels).map(|channel| -channel));
+            let mut frames: Vec<Vec<[u8; 3]>> = Vec::new();
+            let mut last: Vec<[u8; 3]> = (0..n_channels).map(|channel| three(-channel)).collect();
+            let mut code = 0_i32;
+            for (n_block, is_gap) in blocks {
+                if is_gap {
+                    let n = record.repeat(n_block as u64);
+                    frames.extend(std::iter::repeat_n(last.clone(), n));
+                    continue;
+                }
+                let block: Vec<Vec<[u8; 3]>> = (0..n_block).map(|_| (0..n_channels).map(|_| { code = code.wrapping_mul(31).wrapping_add(7_654_321); three(code) }).collect()).collect();
+                let n = record.push(&block.concat().concat());
+                prop_assert_eq!(n, n_block.min(n_frames - frames.len()));
+                frames.extend_from_slice(&block[..n]);
+                if n > 0 {
+                    last.clone_from(&block[n - 1]);
+                }
+            }
+            prop_assert_eq!(record.n_filled(), frames.len());
+            for (i, frame) in frames.iter().enumerate() {
+                for (channel, expected) in frame.iter().enumerate() {
+                    let at = (channel * n_frames + i) * 3;
+                    prop_assert_eq!(&record.bytes()[at..at + 3], expected);
+                }
+            }
+        }
+    }
+
+    fn three(code: i32) -> [u8; 3] {
+        let bytes = code.to_le_bytes();
+        [bytes[0], bytes[1], bytes[2]]
+    }
+}

@@ -1,0 +1,130 @@
+//! The JSON beside a recording: BIDS keys, configuration, source, clocks and the ledger.
+//!
+//! It is rewritten in place, in space that was written when the file was opened, so that a full disk can still hold the
+//! last word. What changes stands in two pages of 4096 bytes, padded with spaces, each replaced by one write: the
+//! kernel looks for a fatal signal only between pages, so a process that is killed leaves each page old or new, never
+//! half, and any mixture of old and new pages is valid JSON.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::clock::{PAIRS_MAX, Pair};
+use super::ledger::FileLedger;
+use crate::sink::SinkError;
+
+/// The unit in which the kernel copies and most file systems write.
+const PAGE_BYTES: usize = 4096;
+
+/// The most that a reason may take of the first page, in characters; JSON may make six bytes of one.
+const REASON_CHARACTERS_MAX: usize = 300;
+
+const _: () = assert!(
+    PAIRS_MAX * "[18446744073709551615,18446744073709551615,18446744073709551615],".len()
+        + "\"clock_pairs\": [],\n".len()
+        <= PAGE_BYTES
+);
+
+/// What changes while a recording runs.
+#[derive(Debug)]
+pub(super) struct Changing<'a> {
+    /// `recording`, `complete` or `ended: reason`.
+    pub(super) state: &'a str,
+    /// Records in the file.
+    pub(super) n_records: u64,
+    /// The account of those records.
+    pub(super) ledger: &'a FileLedger,
+    /// Lost frames of those records that no annotation in the file speaks of (yet).
+    pub(super) not_annotated: u64,
+    /// Markers for which there was no room.
+    pub(super) markers_dropped: u64,
+    /// Frames per second of the monotonic clock.
+    pub(super) measured_rate_hz: Option<f64>,
+    /// Nominal rate.
+    pub(super) rate_hz: f64,
+    /// How the clocks ran.
+    pub(super) clock_pairs: &'a [Pair],
+}
+
+/// An open sidecar.
+#[derive(Debug)]
+pub(super) struct Sidecar {
+    file: File,
+    path: PathBuf,
+}
+
+impl Sidecar {
+    /// Writes the whole sidecar into the new, empty `file`: `constant` stays as it is from now on.
+    pub(super) fn new(
+        file: File,
+        path: &Path,
+        constant: &Map<String, Value>,
+        changing: &Changing<'_>,
+    ) -> Result<Sidecar, SinkError> {
+        let mut sidecar = Sidecar { file, path: path.to_owned() };
+        let mut tail = members(constant);
+        tail.push_str("\n}\n");
+        // To the end of the last page, so that the space is really taken.
+        tail.push_str(&" ".repeat(tail.len().next_multiple_of(PAGE_BYTES) - tail.len()));
+        sidecar.write_at(tail.as_bytes(), 2 * PAGE_BYTES as u64)?;
+        sidecar.write(changing)?;
+        Ok(sidecar)
+    }
+
+    /// Rewrites the two pages that change.
+    pub(super) fn write(&mut self, changing: &Changing<'_>) -> Result<(), SinkError> {
+        let pairs = serde_json::to_string(changing.clock_pairs).unwrap_or_else(|_| "[]".to_owned());
+        self.write_at(&page(format!("{{\n{}", members(&first_page(changing)))), 0)?;
+        self.write_at(&page(format!("  \"clock_pairs\": {pairs}")), PAGE_BYTES as u64)
+    }
+
+    /// Brings it to the disk.
+    pub(super) fn sync(&self) -> Result<(), SinkError> {
+        self.file.sync_data().map_err(|source| self.io("cannot sync", source))
+    }
+
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<(), SinkError> {
+        self.file.write_all_at(bytes, at).map_err(|source| self.io("cannot write", source))
+    }
+
+    fn io(&self, what: &'static str, source: std::io::Error) -> SinkError {
+        SinkError::Io { what, path: self.path.clone(), source }
+    }
+}
+
+/// `text`, padded to a page that ends in the comma before the next member.
+fn page(text: String) -> Vec<u8> {
+    let mut page = text.into_bytes();
+    page.resize(PAGE_BYTES - 2, b' ');
+    page.extend_from_slice(b",\n");
+    page
+}
+
+/// The members of the first page. At most some 3 KiB, whatever the numbers are.
+fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
+    let state: String = changing.state.chars().take(REASON_CHARACTERS_MAX).collect();
+    let ledger = changing.ledger;
+    let lost: Map<_, _> = ledger.lost.iter().map(|(cause, n)| (cause.name().to_owned(), json!(n))).collect();
+    let page = json!({
+        "state": state,
+        "records": changing.n_records,
+        "frames_written": ledger.frames,
+        "RecordingDuration": ledger.frames as f64 / changing.rate_hz,
+        "measured_rate_hz": changing.measured_rate_hz,
+        "gap_frames_not_annotated": changing.not_annotated,
+        "markers_dropped": changing.markers_dropped,
+        "ledger": {"recorder": {"expected": ledger.frames, "delivered": ledger.delivered, "lost": lost}},
+    });
+    match page {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// The members of an object as JSON text, without the braces around them.
+fn members(object: &Map<String, Value>) -> String {
+    let text = serde_json::to_string_pretty(object).unwrap_or_default();
+    text.trim_start_matches("{\n").trim_end_matches("\n}").to_owned()
+}
