@@ -1,7 +1,19 @@
 //! What is done to a block. One file per stage; `KINDS` is the table that makes the configuration, `biosigd kinds`
 //! and the tests. Stages see one block at a time and nothing else: no queue, no thread, no file.
 
+pub mod check;
+pub mod design;
+pub mod filter;
+mod high_pass;
+mod kinds;
+mod low_pass;
+mod notch;
 pub mod prelude;
+
+pub use high_pass::HighPass;
+pub use kinds::{Build, KINDS, Key, Kind, build};
+pub use low_pass::LowPass;
+pub use notch::Notch;
 
 use crate::block::{Block, Stream};
 

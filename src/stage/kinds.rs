@@ -1,0 +1,47 @@
+//! The table of all stages. It makes the configuration, `biosigd kinds`, the messages about it, and the tests that
+//! every stage gets for nothing (`tests/every_stage.rs`).
+
+use serde::de::DeserializeOwned;
+
+use super::{Stage, high_pass, low_pass, notch};
+use crate::config::{Mistakes, Table};
+
+/// Every stage there is, in the order in which they are listed to a person.
+pub const KINDS: &[Kind] = &[high_pass::KIND, low_pass::KIND, notch::KIND];
+
+/// What is known of a stage without building one.
+#[derive(Debug)]
+pub struct Kind {
+    /// The value of `kind` in the configuration.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Its keys, all of them.
+    pub keys: &'static [Key],
+    /// Its keys as TOML, `kind` left out, set to something useful at 250 Hz and more.
+    pub example: &'static str,
+    /// Reads the keys and makes the stage; `None` when there are mistakes that leave nothing to check.
+    pub build: Build,
+}
+
+/// One key of a stage in the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name; the unit comes last.
+    pub name: &'static str,
+    /// The value it has when left out, as TOML.
+    pub default: &'static str,
+    /// What it means, its unit and its range.
+    pub help: &'static str,
+}
+
+/// Makes a stage from its table, from which `kind` has been taken.
+pub type Build = fn(&Table<'_>, &mut Mistakes) -> Option<Box<dyn Stage>>;
+
+/// The [`Build`] of any stage that is a struct with its keys as fields.
+pub fn build<T: Stage + DeserializeOwned + 'static>(
+    table: &Table<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Box<dyn Stage>> {
+    table.read::<T>(mistakes).map(|stage| Box::new(stage) as Box<dyn Stage>)
+}
