@@ -19,3 +19,4 @@ pub mod sink;
 // Threads and links; and the daemon that builds, runs and stops them.
 pub mod pipeline;
 
+pub mod daemon;

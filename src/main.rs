@@ -1,2 +1,5 @@
-//! Command line and exit codes; no logic.
-fn main() {}
+//! The command line and its exit code; no logic.
+
+fn main() -> std::process::ExitCode {
+    biosigd::daemon::cli::main(std::env::args_os())
+}

@@ -1,1 +1,16 @@
 //! Builds, starts, runs and stops the road. The only folder that knows all others.
+
+mod chains;
+pub mod cli;
+mod failure;
+mod http;
+mod kinds;
+mod load;
+mod log;
+mod plan;
+mod road;
+mod run;
+mod settings;
+pub mod verify;
+
+pub use failure::Failure;

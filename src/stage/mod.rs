@@ -11,7 +11,7 @@ mod notch;
 pub mod prelude;
 
 pub use high_pass::HighPass;
-pub use kinds::{Build, KINDS, Key, Kind, build};
+pub use kinds::{Build, KINDS, Kind, build};
 pub use low_pass::LowPass;
 pub use notch::Notch;
 

@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+use super::{Failure, kinds, load, plan, run};
+
+const HELP: &str = "\
+biosigd: acquires biosignals, shows them live, and records every sample or says which ones are missing.
+Research use only, not a medical device.
+
+usage: biosigd [run] [-c FILE]           the daemon
+       biosigd check [-c FILE]           every mistake of a configuration, or what it means; starts nothing
+       biosigd kinds                     every source, stage and section with its keys
+       biosigd verify [--counter] FILE.. reads recordings back and checks their ledgers
+       biosigd --version | --help
+
+Without -c: /etc/biosigd/biosigd.toml if it exists, else a simulated source of 32 channels at 4 kHz.
+
+Exit codes (sysexits.h): 0 well, 64 usage, 65 unusable input data, 66 no input file, 69 device or port unavailable,
+70 internal, 73 cannot create output, 74 output failed, 77 permission, 78 configuration.
+";
+
+/// What was asked for.
+enum Command {
+    Run(Option<PathBuf>),
+    Check(Option<PathBuf>),
+    Kinds,
+    Verify { files: Vec<PathBuf>, counter: bool },
+    Version,
+    Help,
+}
+
+/// Does what the arguments ask for. Failures are printed with their causes, one line each.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let outcome = parse(lexopt::Parser::from_args(arguments)).and_then(execute);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let mut text = format!("biosigd: {failure}");
+            if let Failure::Config(mistakes) = &failure {
+                text = mistakes.to_string();
+            }
+            let mut source = std::error::Error::source(&failure);
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            // Standard error may be closed; the exit code still tells.
+            drop(writeln!(std::io::stderr(), "{text}"));
+            failure.exit_code()
+        }
+    }
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let usage = |error: lexopt::Error| Failure::Usage(error.to_string());
+    let (mut command, mut file, mut files, mut counter) = (None::<String>, None, Vec::new(), false);
+    while let Some(argument) = parser.next().map_err(usage)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            Short('c') | Long("config") => {
+                let value = PathBuf::from(parser.value().map_err(usage)?);
+                if file.replace(value).is_some() {
+                    return Err(Failure::Usage("-c stands twice".to_owned()));
+                }
+            }
+            Long("counter") => counter = true,
+            Value(value) if command.is_none() => command = Some(value.to_string_lossy().into_owned()),
+            Value(value) => files.push(PathBuf::from(value)),
+            other => return Err(usage(other.unexpected())),
+        }
+    }
+    let command = command.unwrap_or_else(|| "run".to_owned());
+    let verifies = command == "verify";
+    let configures = command == "run" || command == "check";
+    if !verifies && (counter || !files.is_empty()) {
+        return Err(Failure::Usage(format!("`{command}` takes no FILE and no --counter")));
+    }
+    if !configures && file.is_some() {
+        return Err(Failure::Usage(format!("`{command}` takes no -c")));
+    }
+    match command.as_str() {
+        "run" => Ok(Command::Run(file)),
+        "check" => Ok(Command::Check(file)),
+        "kinds" => Ok(Command::Kinds),
+        "verify" if files.is_empty() => Err(Failure::Usage("`verify` needs a FILE".to_owned())),
+        "verify" => Ok(Command::Verify { files, counter }),
+        other => Err(Failure::Usage(format!("there is no command `{other}`; known: run, check, kinds, verify"))),
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(file) => run::run(file.as_deref()),
+        Command::Check(file) => print(&plan::plan(&load::load(file.as_deref())?)),
+        Command::Kinds => print(&kinds::kinds()),
+        Command::Verify { files, counter } => super::verify::command(&files, counter),
+        Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Help => print(HELP),
+    }
+}
+
+/// Writes to standard output. A reader that went away (`biosigd kinds | head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::System { what: "cannot write to standard output", source: error })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a command failed, and the exit code that says so to a script (sysexits.h).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::Mistakes;
+use crate::sink::SinkError;
+use crate::source::SourceError;
+
+/// A failed command.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line is wrong.
+    #[error("{0}; `biosigd --help` shows what there is")]
+    Usage(String),
+    /// The configuration is wrong; every mistake has its line.
+    #[error("{0}")]
+    Config(Mistakes),
+    /// The configuration file cannot be read.
+    #[error("the configuration {} cannot be read", path.display())]
+    NoConfig {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The source cannot be opened.
+    #[error("the source cannot be opened")]
+    Source(#[from] SourceError),
+    /// Nothing can be recorded where it should be.
+    #[error("nothing can be recorded")]
+    Output(#[source] SinkError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Port {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Something was refused that `strict = true` insists on.
+    #[error("{0} (an error because daemon.strict = true)")]
+    Strict(crate::rt::Refused),
+    /// Frames did not reach the disk.
+    #[error("{0}")]
+    NotRecorded(String),
+    /// A recording is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// The system refused something basic.
+    #[error("{what}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A mistake of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        ExitCode::from(match self {
+            Failure::Usage(_) => 64,
+            Failure::Source(SourceError::Unusable { .. }) | Failure::Damaged(_) => 65,
+            Failure::Source(SourceError::NoInput(_)) => 66,
+            Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
+            Failure::Source(SourceError::Unavailable { .. }) | Failure::Port { .. } => 69,
+            Failure::Internal(_) | Failure::System { .. } => 70,
+            Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
+            Failure::Output(_) => 73,
+            Failure::NotRecorded(_) => 74,
+            Failure::NoConfig { source, .. } if source.kind() == PermissionDenied => 77,
+            Failure::Source(SourceError::Permission(_)) | Failure::Strict(_) => 77,
+            Failure::NoConfig { .. } => 66,
+            Failure::Config(_) => 78,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! One connection on its way from the first byte to the answer. It has five seconds for its head and ten for taking
+//! the answer, whatever it does.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::Context;
+use super::routes::{HEAD_BYTES_MAX, Routed, route};
+use crate::sink::websocket::Newcomer;
+
+/// How long a head may take.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long an answer may take to be read.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long a client that still sends is listened to after the answer: closing at once would reset the connection
+/// and take the answer with it (RFC 9112, section 9.6).
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+enum State {
+    Head(Vec<u8>),
+    Answer { bytes: Vec<u8>, sent: usize },
+    Linger,
+}
+
+/// What becomes of a connection after it was served.
+pub(super) enum Outcome {
+    /// It waits for its socket.
+    Stays,
+    /// It is done with.
+    Over,
+    /// It goes to the live stream.
+    Upgrades(Upgrade),
+}
+
+/// A connection that has asked for the stream.
+pub(super) struct Upgrade {
+    pub(super) greeting: Vec<u8>,
+    pub(super) early: Vec<u8>,
+    pub(super) subscription: crate::sink::websocket::Subscription,
+}
+
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    state: State,
+    pub(super) deadline: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream) -> Connection {
+        Connection { socket, state: State::Head(Vec::new()), deadline: Instant::now() + HEAD_TIME }
+    }
+
+    /// Whether it has not yet said what it wants.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.state, State::Head(_))
+    }
+
+    /// Goes on as far as the socket allows.
+    pub(super) fn serve(&mut self, context: &Context) -> Outcome {
+        loop {
+            let step = match &mut self.state {
+                State::Head(head) => match read_head(&mut self.socket, head, context) {
+                    Ok(Routed::Partial) => return Outcome::Over,
+                    Ok(Routed::Answer(bytes)) => Ok(Some((State::Answer { bytes, sent: 0 }, ANSWER_TIME))),
+                    Ok(Routed::Upgrade { greeting, head_bytes, subscription }) => {
+                        return Outcome::Upgrades(Upgrade {
+                            greeting,
+                            early: head.split_off(head_bytes),
+                            subscription,
+                        });
+                    }
+                    Err(error) => Err(error),
+                },
+                State::Answer { bytes, sent } => match self.socket.write(&bytes[*sent..]) {
+                    Ok(0) => return Outcome::Over,
+                    Ok(n) if *sent + n == bytes.len() => match self.socket.shutdown(Shutdown::Write) {
+                        Ok(()) => Ok(Some((State::Linger, LINGER_TIME))),
+                        Err(error) => Err(error),
+                    },
+                    Ok(n) => {
+                        *sent += n;
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                },
+                State::Linger => match self.socket.read(&mut [0; 4096]) {
+                    Ok(0) => return Outcome::Over,
+                    Ok(_) => Ok(None),
+                    Err(error) => Err(error),
+                },
+            };
+            match step {
+                Ok(Some((state, time))) => {
+                    self.state = state;
+                    self.deadline = Instant::now() + time;
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Outcome::Stays,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The client went away: there is nobody to tell.
+                Err(_) => return Outcome::Over,
+            }
+        }
+    }
+}
+
+/// Reads until the head can be answered. `Partial` means that the client closed before it was whole.
+fn read_head(socket: &mut TcpStream, head: &mut Vec<u8>, context: &Context) -> io::Result<Routed> {
+    let mut some = [0; 2048];
+    loop {
+        let room = (HEAD_BYTES_MAX - head.len()).min(some.len());
+        let n = socket.read(&mut some[..room])?;
+        if n == 0 {
+            return Ok(Routed::Partial);
+        }
+        head.extend_from_slice(&some[..n]);
+        match route(head, context) {
+            Routed::Partial => {}
+            routed => return Ok(routed),
+        }
+    }
+}
+
+/// Greets a client of the stream and hands it over; `None` when there is no seat, with the answer that says so.
+pub(super) fn greet(socket: TcpStream, upgrade: Upgrade, context: &Context) -> Result<(), TcpStream> {
+    let Some(seat) = context.door.seat() else { return Err(socket) };
+    let mut socket = std::net::TcpStream::from(socket);
+    // A fresh connection has room for some hundred bytes; one that has not is broken.
+    if socket.write(&upgrade.greeting).is_ok_and(|n| n == upgrade.greeting.len()) {
+        context.door.admit(Newcomer { socket, early: upgrade.early, subscription: upgrade.subscription, seat });
+    }
+    Ok(())
+}
+
+impl Connection {
+    /// The connection again, with an answer to send.
+    pub(super) fn answering(socket: TcpStream, bytes: Vec<u8>) -> Connection {
+        Connection { socket, state: State::Answer { bytes, sent: 0 }, deadline: Instant::now() + ANSWER_TIME }
+    }
+}

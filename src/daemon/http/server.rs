@@ -1,0 +1,167 @@
+//! The `http` thread: accepts, and serves every connection as far as its socket allows.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::Context;
+use super::answer::Answer;
+use super::connection::{Connection, Outcome, greet};
+use crate::daemon::Failure;
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+const FIRST: usize = 2;
+
+/// Connections at a time. One more displaces the silent one that has waited longest.
+const CONNECTIONS_MAX: usize = 512;
+
+/// Deadlines are looked at this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The running server.
+pub(in crate::daemon) struct Server {
+    thread: Option<JoinHandle<()>>,
+    /// Set by `main` before it rings the waker, read by the thread after it woke; `SeqCst`, once per run.
+    stopped: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Server {
+    /// Listens and begins to answer.
+    pub(in crate::daemon) fn start(context: Arc<Context>) -> Result<Server, Failure> {
+        let port = |source| Failure::Port { address: context.listen.to_string(), source };
+        let mut listener = TcpListener::bind(context.listen).map_err(port)?;
+        let system = |source| Failure::System { what: "the http thread cannot be made", source };
+        let poll = Poll::new().map_err(system)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            poll,
+            listener,
+            connections: HashMap::new(),
+            next_token: FIRST,
+            context,
+            stopped: Arc::clone(&stopped),
+        };
+        let thread = thread::Builder::new().name("http".to_owned()).stack_size(256 * 1024);
+        let thread = thread.spawn(move || worker.run()).map_err(system)?;
+        Ok(Server { thread: Some(thread), stopped, waker })
+    }
+
+    /// Ends the thread.
+    pub(in crate::daemon) fn stop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // A waker that fails leaves the thread to its next look, half a second later.
+        drop(self.waker.wake());
+        if let Some(thread) = self.thread.take() {
+            if thread.join().is_err() {
+                tracing::error!("the http thread panicked");
+            }
+        }
+    }
+}
+
+struct Worker {
+    poll: Poll,
+    listener: TcpListener,
+    connections: HashMap<Token, Connection>,
+    next_token: usize,
+    context: Arc<Context>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        while !self.stopped.load(Ordering::SeqCst) {
+            if let Err(error) = self.poll.poll(&mut events, Some(LOOK)) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!("the http poller fails: {error}");
+                    thread::park_timeout(LOOK);
+                }
+                continue;
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    WAKER => {}
+                    token => self.serve(token),
+                }
+            }
+            let now = Instant::now();
+            self.connections.retain(|_, connection| now < connection.deadline);
+        }
+    }
+
+    fn accept(&mut self) {
+        loop {
+            match self.listener.accept() {
+                Ok((socket, _)) => {
+                    if self.connections.len() >= CONNECTIONS_MAX {
+                        self.displace();
+                    }
+                    // Answers are small and final: nothing is gained by holding them back.
+                    drop(socket.set_nodelay(true));
+                    self.watch(Connection::new(socket));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors: the next look frees those whose time is up.
+                    tracing::warn!("a connection cannot be accepted: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Drops the silent connection that has waited longest; where all have asked, the one that is due first.
+    fn displace(&mut self) {
+        let oldest =
+            self.connections.iter().min_by_key(|(_, connection)| (!connection.is_silent(), connection.deadline));
+        if let Some(token) = oldest.map(|(token, _)| *token) {
+            self.connections.remove(&token);
+        }
+    }
+
+    fn watch(&mut self, mut connection: Connection) {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self.poll.registry().register(&mut connection.socket, token, interest) {
+            Ok(()) => {
+                self.connections.insert(token, connection);
+                self.serve(token);
+            }
+            Err(error) => tracing::warn!("a connection cannot be watched: {error}"),
+        }
+    }
+
+    fn serve(&mut self, token: Token) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        match connection.serve(&self.context) {
+            Outcome::Stays => {}
+            Outcome::Over => drop(self.connections.remove(&token)),
+            Outcome::Upgrades(upgrade) => {
+                let Some(mut connection) = self.connections.remove(&token) else { return };
+                if let Err(error) = self.poll.registry().deregister(&mut connection.socket) {
+                    tracing::warn!("a client cannot be handed over: {error}");
+                    return;
+                }
+                if let Err(socket) = greet(connection.socket, upgrade, &self.context) {
+                    let why = format!("there are {} clients, the most allowed", self.context.door.clients_max());
+                    let answer = Answer::refuse("503 Service Unavailable", &why).into_bytes(false);
+                    self.watch(Connection::answering(socket, answer));
+                }
+            }
+        }
+    }
+}

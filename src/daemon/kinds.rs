@@ -1,0 +1,34 @@
+//! `biosigd kinds`: every source, stage and section with its keys, from the tables that the configuration itself is
+//! read with.
+
+use std::fmt::Write as _;
+
+use super::settings::SECTIONS;
+use crate::config::Key;
+use crate::{source, stage};
+
+/// The whole list.
+pub(super) fn kinds() -> String {
+    let mut out = String::from("Sources, one in [source]:\n");
+    for kind in source::KINDS {
+        entry(&mut out, &format!("kind = \"{}\"", kind.name), kind.summary, kind.keys);
+    }
+    out.push_str("\nStages, any number in [[chain.NAME.stage]]:\n");
+    for kind in stage::KINDS {
+        entry(&mut out, &format!("kind = \"{}\"", kind.name), kind.summary, kind.keys);
+    }
+    out.push_str("\nThe road and its sinks:\n");
+    for (name, keys) in SECTIONS {
+        entry(&mut out, &format!("[{name}]"), "", keys);
+    }
+    out
+}
+
+fn entry(out: &mut String, title: &str, summary: &str, keys: &[Key]) {
+    // Writing to a String cannot fail.
+    drop(writeln!(out, "\n  {title}{}{summary}", if summary.is_empty() { "" } else { ": " }));
+    for key in keys {
+        let default = if key.default.is_empty() { String::new() } else { format!(" = {}", key.default) };
+        drop(writeln!(out, "    {:<30} {}", format!("{}{default}", key.name), key.help));
+    }
+}

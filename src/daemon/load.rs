@@ -1,0 +1,158 @@
+//! From a configuration file to everything that can be built before a thread starts. A daemon that came past here
+//! has proved its configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::settings::{self, Record, Settings};
+use super::{Failure, chains};
+use crate::block::Stream;
+use crate::config::{Document, Mistakes};
+use crate::metrics::Metrics;
+use crate::pipeline::Chain;
+use crate::rt::Cores;
+use crate::source::{self, Opening, Source};
+
+/// What runs when there is no configuration file.
+const BUILT_IN: &str = include_str!("../../config/simulated.toml");
+
+/// Where the packaged daemon is configured.
+const SYSTEM_FILE: &str = "/etc/biosigd/biosigd.toml";
+
+/// A proven configuration and what was built from it.
+pub(super) struct Loaded {
+    /// What messages call the file.
+    pub(super) name: String,
+    /// Its text, which goes into every sidecar.
+    pub(super) text: String,
+    pub(super) settings: Settings,
+    pub(super) source_kind: &'static str,
+    pub(super) source: Box<dyn Source>,
+    pub(super) raw: Stream,
+    pub(super) chains: Vec<Chain>,
+    /// Names of the streams that clients can ask for.
+    pub(super) streams: Vec<String>,
+    pub(super) recordings: PathBuf,
+    pub(super) cores: Cores,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Reads `file`; without one the system's, and without that the built-in simulated source.
+pub(super) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
+    let system = Path::new(SYSTEM_FILE);
+    let file = file.or_else(|| system.exists().then_some(system));
+    let (name, text) = match file {
+        Some(path) => {
+            let bytes = std::fs::read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
+            let name = path.display().to_string();
+            match String::from_utf8(bytes) {
+                Ok(text) => (name, text),
+                Err(error) => return Err(Failure::Config(not_utf8(&name, &error))),
+            }
+        }
+        None => ("built-in".to_owned(), BUILT_IN.to_owned()),
+    };
+    build(name, text, file)
+}
+
+fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Mistakes {
+    let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+    let mut mistakes = Mistakes::new(name);
+    mistakes.add(line, "", "the file is not UTF-8 from here on; save it as UTF-8");
+    mistakes
+}
+
+fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Failure> {
+    let document = Document::parse(&name, &text).map_err(Failure::Config)?;
+    let mut mistakes = Mistakes::new(&name);
+    let mut root = document.root();
+    let cores = Cores::of_this_machine();
+
+    let mut source_table = root.section("source", &mut mistakes);
+    let row = source_table.choose("source", source::KINDS, |row| row.name, Some("synthetic"), &mut mistakes);
+    let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, &mut mistakes)?)));
+    let settings = Settings::read(&mut root, &cores, &mut mistakes);
+    let drafts = chains::read(&mut root, &mut mistakes);
+    root.finish(&mut mistakes);
+
+    let (Some((source_kind, plan)), Some(settings)) = (plan, settings) else {
+        return Err(Failure::Config(mistakes));
+    };
+    let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let source = match plan.open(&Opening { base, block_frames: settings.acquire.block_frames }) {
+        Ok(source) => source,
+        // A file with mistakes is mended first: they may be why the source does not open.
+        Err(_) if !mistakes.is_empty() => return Err(Failure::Config(mistakes)),
+        Err(error) => return Err(error.into()),
+    };
+    let raw = source.stream().clone();
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| Failure::Internal(error.to_string()))?;
+    let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
+    let streams = streams(&document, &settings, &chains, &mut mistakes);
+    let recordings = settings::recordings_dir(&settings.recorder.dir, file);
+    check_memory(&document, &settings, &raw, &chains, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(Failure::Config(mistakes));
+    }
+    Ok(Loaded {
+        settings,
+        source_kind,
+        source,
+        raw,
+        chains,
+        streams,
+        recordings,
+        cores,
+        metrics: Arc::new(metrics),
+        name,
+        text,
+    })
+}
+
+/// The streams that clients can ask for, in the order of their numbers: raw, then chains.
+fn streams(document: &Document<'_>, settings: &Settings, chains: &[Chain], mistakes: &mut Mistakes) -> Vec<String> {
+    let all: Vec<&str> = std::iter::once("raw").chain(chains.iter().map(Chain::name)).collect();
+    let Some(wanted) = &settings.websocket.streams else { return all.iter().map(|name| (*name).to_owned()).collect() };
+    let mut nothing = Mistakes::new("");
+    let table = document.root().section("websocket", &mut nothing);
+    for (i, name) in wanted.iter().enumerate() {
+        if !all.contains(&name.as_str()) {
+            table.refuse(
+                mistakes,
+                "streams",
+                format!("streams: there is no stream `{name}`; there are: {}", all.join(", ")),
+            );
+        }
+        if wanted[..i].contains(name) {
+            table.refuse(mistakes, "streams", format!("streams: `{name}` stands twice"));
+        }
+    }
+    all.iter().filter(|name| wanted.iter().any(|wanted| wanted == *name)).map(|name| (*name).to_owned()).collect()
+}
+
+/// Refuses a road that would take more than half of the machine's memory, with the sum.
+fn check_memory(document: &Document<'_>, settings: &Settings, raw: &Stream, chains: &[Chain], mistakes: &mut Mistakes) {
+    let Some(installed) = crate::rt::installed_memory_bytes() else { return };
+    let sizes = super::plan::Sizes::of(raw, chains, settings);
+    let total = sizes.total_bytes();
+    if total <= installed / 2 {
+        return;
+    }
+    let mut nothing = Mistakes::new("");
+    let table = document.root().section("recorder", &mut nothing);
+    let text = format!(
+        "stall_budget_s = {}: {sizes} = {} MB is more than half of this machine's memory, {} MB",
+        settings.recorder.stall_budget_s,
+        total / 1_000_000,
+        installed / 2 / 1_000_000
+    );
+    table.refuse(mistakes, "stall_budget_s", text);
+}
+
+impl Settings {
+    /// Whether there is a recorder at all.
+    pub(super) fn records(&self) -> bool {
+        self.recorder.record != Record::Off
+    }
+}

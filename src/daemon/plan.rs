@@ -1,0 +1,161 @@
+//! What a configuration means before anything runs: sizes, depths in milliseconds, disk minutes, what is dropped
+//! first. `biosigd check` prints it.
+
+use std::fmt::{self, Write as _};
+
+use super::load::Loaded;
+use super::settings::{OnOverflow, Record, Settings};
+use crate::block::Stream;
+use crate::pipeline::{CHAIN_SLABS, Chain, LINK_BLOCKS, ring_bytes};
+
+/// Slabs of `raw`, term by term.
+pub(super) const RAW_SLABS: usize = LINK_BLOCKS // the link to process full
+    + LINK_BLOCKS // the link to the recorder full
+    + LINK_BLOCKS // the link of websocket.raw full
+    + 1 // in acquire's hand
+    + 1 // in process's hand
+    + 1 // in record-intake's hand
+    + 1; // in websocket's hand
+
+/// Bytes of the large allocations.
+pub(super) struct Sizes {
+    raw: u64,
+    chains: u64,
+    ring: u64,
+    record: u64,
+}
+
+impl Sizes {
+    pub(super) fn of(raw: &Stream, chains: &[Chain], settings: &Settings) -> Sizes {
+        let block_bytes = |stream: &Stream| (stream.block_frames_max * stream.n_channels() * 4) as u64;
+        let records = settings.records();
+        Sizes {
+            raw: RAW_SLABS as u64 * block_bytes(raw),
+            chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * block_bytes(chain.stream())).sum(),
+            ring: if records { ring_bytes(raw, settings.recorder.stall_budget_s) as u64 } else { 0 },
+            record: if records { bytes_per_s(raw) } else { 0 },
+        }
+    }
+
+    pub(super) fn total_bytes(&self) -> u64 {
+        [self.raw, self.chains, self.ring, self.record].iter().fold(0, |sum, term| sum.saturating_add(*term))
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        write!(
+            f,
+            "{:.1} MB raw slabs + {:.1} MB chain slabs + {:.1} MB recorder ring + {:.1} MB record",
+            mb(self.raw),
+            mb(self.chains),
+            mb(self.ring),
+            mb(self.record)
+        )
+    }
+}
+
+/// What a recording of `raw` takes, in bytes per second.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
+pub(super) fn bytes_per_s(raw: &Stream) -> u64 {
+    (raw.rate_hz * raw.n_channels() as f64 * 3.0) as u64
+}
+
+/// The plan, for people.
+pub(super) fn plan(loaded: &Loaded) -> String {
+    let (raw, settings) = (&loaded.raw, &loaded.settings);
+    let mut text = String::new();
+    let out = &mut text;
+    let block_ms = raw.block_frames_max as f64 * 1e3 / raw.rate_hz;
+    line(out, format_args!("{} is right; nothing was started.", loaded.name));
+    line(
+        out,
+        format_args!(
+            "source      {}: {} channels at {} Hz, blocks of {} frames ({block_ms:.3} ms)",
+            loaded.source_kind,
+            raw.n_channels(),
+            raw.rate_hz,
+            raw.block_frames_max
+        ),
+    );
+    for chain in &loaded.chains {
+        let stream = chain.stream();
+        line(
+            out,
+            format_args!("chain       {}: {} channels at {} Hz", chain.name(), stream.n_channels(), stream.rate_hz),
+        );
+    }
+    let link_ms = block_ms * LINK_BLOCKS as f64;
+    line(out, format_args!("link        process: {LINK_BLOCKS} blocks, {link_ms:.1} ms; full: drops the newest block"));
+    if settings.records() {
+        line(out, format_args!("link        recorder: {LINK_BLOCKS} blocks, {link_ms:.1} ms, then the ring"));
+    }
+    for name in &loaded.streams {
+        line(
+            out,
+            format_args!(
+                "link        websocket.{name}: {LINK_BLOCKS} blocks, {link_ms:.1} ms; full: drops the oldest block"
+            ),
+        );
+    }
+    line(out, format_args!("memory      {}", Sizes::of(raw, &loaded.chains, settings)));
+    recorder(out, loaded);
+    line(out, format_args!("http        http://{}/", settings.listen));
+    let order = if settings.records() {
+        "live clients first, then processing; the recorder last, after its stall budget"
+    } else {
+        "live clients first, then processing; nothing is recorded"
+    };
+    line(out, format_args!("loses       {order}"));
+    text
+}
+
+fn recorder(out: &mut String, loaded: &Loaded) {
+    let recorder = &loaded.settings.recorder;
+    if recorder.record == Record::Off {
+        return line(out, format_args!("recorder    off"));
+    }
+    let overflow = match recorder.on_overflow {
+        OnOverflow::Gap => "a gap, and it goes on",
+        OnOverflow::Stop => "the recording ends with an error status",
+    };
+    line(
+        out,
+        format_args!(
+            "recorder    {}: survives {} s without a disk, then {overflow}",
+            loaded.recordings.display(),
+            recorder.stall_budget_s
+        ),
+    );
+    line(out, format_args!("disk        {}", disk(loaded)));
+}
+
+/// How much an hour, and when it will stop.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes of a configuration in range")]
+pub(super) fn disk(loaded: &Loaded) -> String {
+    let per_s = bytes_per_s(&loaded.raw).max(1);
+    let per_hour_gb = per_s as f64 * 3600.0 / 1e9;
+    let min_free_gb = loaded.settings.recorder.min_free_gb;
+    // The directory may not be there yet: its nearest ancestor lies on the same file system.
+    let there = loaded.recordings.ancestors().find(|dir| dir.exists()).unwrap_or(std::path::Path::new("."));
+    let there = if there.as_os_str().is_empty() { std::path::Path::new(".") } else { there };
+    match rustix::fs::statvfs(there) {
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize;
+            let usable_s = free.saturating_sub((min_free_gb * 1e9) as u64) / per_s;
+            format!(
+                "{per_hour_gb:.2} GB an hour; {:.1} GB are free, so it stops after {} h {:02} min, at {min_free_gb} GB free",
+                free as f64 / 1e9,
+                usable_s / 3600,
+                usable_s % 3600 / 60
+            )
+        }
+        Err(error) => format!("{per_hour_gb:.2} GB an hour; free space is unknown: {error}"),
+    }
+}
+
+fn line(out: &mut String, text: fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    drop(writeln!(out, "{text}"));
+}

@@ -1,0 +1,312 @@
+//! Puts the road together: links, threads, and the order in which they begin.
+
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::http::{self, Context, Health};
+use super::load::Loaded;
+use super::settings::{OnOverflow, Record};
+use super::{Failure, plan};
+use crate::block::Marker;
+use crate::config::AutoOr;
+use crate::pipeline::{self as line, Bell, Ledger, Progress, RecordingStatus, WhenFull};
+use crate::rt::{self, Refused, Role, Stop};
+use crate::sink::LiveBlock;
+use crate::sink::recorder::{BdfRecorder, RecorderPlan};
+use crate::sink::websocket::{Feed, FeedKind, Hub, HubSettings};
+use crate::source::{Pace, Slack, Source};
+
+/// Stack of a thread. Locked memory counts all of it, and no thread here recurses.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Markers that may wait for the recorder; a replay that reads ahead waits beyond that.
+const MARKERS_MAX: usize = 1024;
+
+/// A running road.
+pub(super) struct Road {
+    pub(super) context: Arc<Context>,
+    pub(super) stop: Arc<Stop>,
+    /// In the order in which they end.
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) http: http::Server,
+    pub(super) refused: Vec<Refused>,
+    /// Rings when a thread has ended.
+    pub(super) ended: UnixStream,
+    pub(super) bell: UnixStream,
+}
+
+/// One thread that is to begin with all others.
+struct Starter {
+    gate: Arc<Barrier>,
+    refused: mpsc::Sender<Vec<Refused>>,
+    bell: UnixStream,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Starter {
+    /// Makes a thread, which takes its role at once and its work when the gate opens.
+    fn spawn(&mut self, role: Role, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let (gate, refused) = (Arc::clone(&self.gate), self.refused.clone());
+        let bell =
+            self.bell.try_clone().map_err(|source| Failure::System { what: "no file descriptor is left", source })?;
+        let thread = thread::Builder::new().name(role.name.to_owned()).stack_size(STACK_BYTES).spawn(move || {
+            // Rings when dropped, also when the thread panics.
+            let _bell = RingsWhenDropped(bell);
+            // The other end waits for every thread's report before it opens the gate.
+            drop(refused.send(rt::enter(&role)));
+            drop(refused);
+            gate.wait();
+            work();
+        });
+        self.threads.push(thread.map_err(|source| Failure::System { what: "no thread can be made", source })?);
+        Ok(())
+    }
+}
+
+struct RingsWhenDropped(UnixStream);
+
+impl Drop for RingsWhenDropped {
+    fn drop(&mut self) {
+        // `main` looks at its threads every second in any case.
+        drop(std::io::Write::write(&mut &self.0, &[0]));
+    }
+}
+
+/// Builds everything and starts it.
+pub(super) fn start(loaded: Loaded, session: &str) -> Result<Road, Failure> {
+    let Loaded { settings, metrics, raw, recordings, mut source, mut chains, .. } = loaded;
+    let (stop, recording) = (Arc::new(Stop::default()), Arc::new(Mutex::new(RecordingStatus::default())));
+    let progress = || Arc::new(Progress::default());
+    let (acquire_turn, acquire_progress, process_progress) = (progress(), progress(), progress());
+    let (intake_turn, disk_progress) = (progress(), progress());
+    let (bell, ended) = UnixStream::pair().map_err(|source| Failure::System { what: "no socket pair", source })?;
+    for end in [&bell, &ended] {
+        end.set_nonblocking(true).map_err(|source| Failure::System { what: "a socket stays blocking", source })?;
+    }
+
+    // The live stream: the hub, and one link for each stream that clients can ask for.
+    let feeds = feeds(&loaded.streams, &raw, &chains);
+    let about =
+        json!({"session": session, "version": env!("CARGO_PKG_VERSION"), "source": {"kind": loaded.source_kind}});
+    let latencies: Vec<prometheus::Histogram> = feeds
+        .iter()
+        .map(|feed| metrics.block_latency.with_label_values(&[&format!("websocket.{}", feed.name)]))
+        .collect();
+    let hub = Hub::new(HubSettings {
+        feeds: feeds.clone(),
+        session: about.clone(),
+        clients_max: settings.websocket.clients_max,
+        buffer_bytes_max: settings.websocket.client_buffer_kib * 1024,
+        handed_over: Box::new(move |stream, edge_ns| {
+            latencies[stream].observe(rt::now_ns().saturating_sub(edge_ns) as f64 * 1e-9);
+        }),
+    })
+    .map_err(|source| Failure::System { what: "no poller can be made", source })?;
+    let door = hub.door();
+    let mut live_links = Vec::new();
+    let mut raw_out = None;
+    for feed in &feeds {
+        let ring = door.clone();
+        let name = format!("websocket.{}", feed.name);
+        let bell = Bell::Call(Box::new(move || ring.ring()));
+        let (sender, receiver) = line::link::<LiveBlock>(&name, WhenFull::DropOldest, bell, &metrics);
+        live_links.push((feed.name.clone(), receiver));
+        match chains.iter_mut().find(|chain| chain.name() == feed.name) {
+            Some(chain) => chain.send_to(sender),
+            None => raw_out = Some(sender),
+        }
+    }
+
+    // The roles. Only a clock or a converter justifies real-time priority: two busy FIFO threads starve a small machine.
+    let paced = source.pace() == Pace::Clock;
+    let fixed = |core: AutoOr<usize>| match core {
+        AutoOr::Auto => None,
+        AutoOr::Value(core) => Some(core),
+    };
+    let cores = rt::choose_cores(&loaded.cores, fixed(settings.acquire.core), fixed(settings.process.core));
+    let role =
+        |name, core: Option<usize>, priority: Option<i32>| Role { name, core, priority: priority.filter(|_| paced) };
+
+    let recorder = match settings.recorder.record {
+        Record::Off => None,
+        record => Some((
+            record,
+            BdfRecorder::new(recorder_plan(&loaded.text, &settings, &raw, &recordings, &about, session))
+                .map_err(Failure::Output)?,
+        )),
+    };
+    if recorder.is_some() {
+        prove_writable(&recordings)?;
+    }
+    let n_threads = 3 + if recorder.is_some() { 2 } else { 0 };
+    let (refused, reports) = mpsc::channel();
+    let gate = Arc::new(Barrier::new(n_threads + 1));
+    let ring_bell =
+        bell.try_clone().map_err(|source| Failure::System { what: "no file descriptor is left", source })?;
+    let mut starter = Starter { gate, refused, bell: ring_bell, threads: Vec::new() };
+
+    let (to_process, from_acquire) = line::link("process", WhenFull::DropNewest, Bell::Thread, &metrics);
+    let process_ledger = Ledger::new(&metrics, "process");
+    let mut ledgers = vec![process_ledger];
+    let mut to_recorder = None;
+    let mut to_disk: Option<(SyncSender<Marker>, thread::Thread)> = None;
+    if let Some((record, sink)) = recorder {
+        let (sender, receiver) = line::link("recorder", WhenFull::DropNewest, Bell::Thread, &metrics);
+        to_recorder = Some(sender);
+        let gate = Arc::new(line::Gate::new(record == Record::Auto));
+        let budget_s = settings.recorder.stall_budget_s;
+        let (writer, reader) = line::ring(&raw, budget_s);
+        let ledger = Ledger::new(&metrics, "recorder");
+        let stop_on_overflow = settings.recorder.on_overflow == OnOverflow::Stop;
+        let slack = source.slack();
+        let intake = line::Intake::new(
+            receiver,
+            writer,
+            Arc::clone(&gate),
+            ledger.clone(),
+            Arc::clone(&intake_turn),
+            slack,
+            stop_on_overflow,
+        );
+        starter
+            .spawn(role("record-intake", None, Some((settings.process.priority - 10).max(1))), move || intake.run())?;
+        let (markers, markers_in) = mpsc::sync_channel(MARKERS_MAX);
+        let disk = line::Disk::new(
+            (reader, budget_s, raw.rate_hz),
+            sink,
+            markers_in,
+            gate,
+            ledger.clone(),
+            Arc::clone(&recording),
+            Arc::clone(&disk_progress),
+            Arc::clone(&metrics),
+            Duration::from_secs_f64(settings.recorder.sync_s),
+        );
+        ledgers.push(ledger);
+        starter.spawn(role("record-disk", None, None), move || disk.run())?;
+        to_disk = starter.threads.last().map(|thread| (markers, thread.thread().clone()));
+    }
+    ledgers.extend(feeds.iter().map(|feed| Ledger::new(&metrics, &format!("websocket.{}", feed.name))));
+
+    let process = line::Process::new(&raw, from_acquire, raw_out, chains, Arc::clone(&process_progress), &metrics);
+    starter.spawn(role("process", Some(cores.1), Some(settings.process.priority)), move || process.run())?;
+    let fanout = line::Fanout::new(live_links, hub, Arc::clone(&metrics));
+    starter.spawn(role("websocket", None, None), move || fanout.run())?;
+    let marker_door = door.clone();
+    source.connect(Box::new(move |marker| {
+        marker_door.marker(marker.clone());
+        if let Some((markers, disk)) = &to_disk {
+            send_marker(markers, disk, marker);
+        }
+    }));
+    let block_s = raw.block_frames_max as f64 / raw.rate_hz;
+    let acquire = line::Acquire::new(
+        source,
+        plan::RAW_SLABS,
+        to_recorder,
+        to_process,
+        Arc::clone(&stop),
+        (Arc::clone(&acquire_turn), Arc::clone(&acquire_progress)),
+        Arc::clone(&metrics),
+    );
+    starter.spawn(role("acquire", Some(cores.0), Some(settings.acquire.priority)), move || acquire.run())?;
+
+    let context = Arc::new(Context {
+        metrics,
+        ledgers,
+        feeds,
+        door,
+        recording: Arc::clone(&recording),
+        about,
+        recorder_wanted: settings.recorder.record == Record::Auto,
+        health: Health::new(block_s, acquire_progress, process_progress, to_option(settings.records(), disk_progress)),
+        draining: std::sync::atomic::AtomicBool::new(false),
+        listen: settings.listen,
+        hosts: settings.http.hosts.clone(),
+    });
+    let http = http::Server::start(Arc::clone(&context))?;
+    let mut refused: Vec<Refused> = (0..n_threads).flat_map(|_| reports.recv().unwrap_or_default()).collect();
+    // Everything is allocated: now it can be locked.
+    if paced {
+        refused.extend(rt::lock_memory().err());
+    }
+    if settings.daemon.strict {
+        if let Some(first) = refused.first() {
+            // Nothing has begun: the process ends with its threads at the gate.
+            return Err(Failure::Strict(first.clone()));
+        }
+    }
+    starter.gate.wait();
+    Ok(Road { context, stop, threads: starter.threads, http, refused, ended, bell })
+}
+
+fn to_option<T>(there: bool, value: T) -> Option<T> {
+    there.then_some(value)
+}
+
+fn feeds(streams: &[String], raw: &crate::block::Stream, chains: &[line::Chain]) -> Vec<Feed> {
+    let mut feeds = Vec::new();
+    for name in streams {
+        let place = chains.iter().position(|chain| chain.name() == name);
+        // The id is the stream's place among all, so that it stays when the list is shortened.
+        let id = u8::try_from(place.map_or(0, |place| place + 1)).unwrap_or(u8::MAX);
+        let (kind, stream) = match place {
+            Some(place) => (FeedKind::Units, chains[place].stream().clone()),
+            None => (FeedKind::Codes, raw.clone()),
+        };
+        feeds.push(Feed { id, name: name.clone(), kind, stream });
+    }
+    feeds
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes in range")]
+fn recorder_plan(
+    text: &str,
+    settings: &super::settings::Settings,
+    raw: &crate::block::Stream,
+    dir: &std::path::Path,
+    about: &Value,
+    session: &str,
+) -> RecorderPlan {
+    RecorderPlan {
+        dir: dir.to_owned(),
+        stream: raw.clone(),
+        min_free_bytes: (settings.recorder.min_free_gb * 1e9) as u64,
+        configuration: text.to_owned(),
+        source: about["source"].clone(),
+        session: session.to_owned(),
+        software_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Makes the directory and a file in it, so that a daemon that started can record.
+fn prove_writable(dir: &std::path::Path) -> Result<(), Failure> {
+    let refused = |what, source| Failure::Output(crate::sink::SinkError::Io { what, path: dir.to_owned(), source });
+    std::fs::create_dir_all(dir).map_err(|source| refused("cannot create the directory", source))?;
+    let probe = dir.join(format!(".biosigd-{}", std::process::id()));
+    std::fs::write(&probe, b"").map_err(|source| refused("cannot write in", source))?;
+    std::fs::remove_file(&probe).map_err(|source| refused("cannot write in", source))
+}
+
+/// Passes an event to the recorder; waits where it has too many, which only a replay that reads ahead can bring about.
+fn send_marker(markers: &SyncSender<Marker>, disk: &thread::Thread, marker: Marker) {
+    if let Err(TrySendError::Full(marker)) = markers.try_send(marker) {
+        disk.unpark();
+        // Refused only when the recorder has ended, and then nobody keeps events.
+        drop(markers.send(marker));
+    }
+    disk.unpark();
+}
+
+/// How long a source can be kept waiting, for people.
+pub(super) fn slack_text(source: &dyn Source) -> String {
+    match source.slack() {
+        Slack::Forever => "for ever".to_owned(),
+        Slack::For(time) => format!("{:.3} s", time.as_secs_f64()),
+    }
+}

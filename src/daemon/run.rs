@@ -1,0 +1,227 @@
+//! The daemon's life: starts the road, watches it, drains it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::load::{Loaded, load};
+use super::road::{self, Road};
+use super::{Failure, log, plan};
+use crate::block::{Account, Cause};
+use crate::pipeline::Ledger;
+use crate::rt::utc_now_ns;
+
+/// How often the supervisor looks when nothing happens.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// What the drain may take beyond the stall budget.
+const DRAIN_GRACE: Duration = Duration::from_secs(10);
+
+/// Losses that are no further apart than this are one episode, with one log line.
+const EPISODE: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until a signal or the end of its source.
+pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
+    let loaded = load(file)?;
+    log::start(loaded.settings.log.level);
+    let asked = Asked::register()?;
+    greet(&loaded);
+    let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
+    let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
+    let road = road::start(loaded, &session)?;
+    for refused in &road.refused {
+        tracing::warn!("{refused}");
+    }
+    asked.ring_with(&road)?;
+    watch(&road, &asked);
+    drain_road(road, drain)
+}
+
+/// What signals ask for.
+struct Asked {
+    /// Set by the signal handler, read by `main`. The handler and this thread are ordered by the bell that the
+    /// handler rings after it; `SeqCst` costs nothing once a second.
+    stop: Arc<AtomicBool>,
+}
+
+impl Asked {
+    fn register() -> Result<Asked, Failure> {
+        let asked = Asked { stop: Arc::new(AtomicBool::new(false)) };
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&asked.stop))
+                .map_err(|source| Failure::System { what: "a signal cannot be caught", source })?;
+        }
+        Ok(asked)
+    }
+
+    /// Lets every signal wake the supervisor as well.
+    fn ring_with(&self, road: &Road) -> Result<(), Failure> {
+        for signal in [SIGTERM, SIGINT] {
+            let bell = road
+                .bell
+                .try_clone()
+                .map_err(|source| Failure::System { what: "no file descriptor is left", source })?;
+            signal_hook::low_level::pipe::register(signal, bell)
+                .map_err(|source| Failure::System { what: "a signal cannot be caught", source })?;
+        }
+        Ok(())
+    }
+
+    fn to_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+fn greet(loaded: &Loaded) {
+    let (raw, settings) = (&loaded.raw, &loaded.settings);
+    tracing::info!("biosigd {}, configuration: {}", env!("CARGO_PKG_VERSION"), loaded.name);
+    tracing::info!(
+        "source {}: {} channels at {} Hz, blocks of {} frames; it can be kept waiting for {}",
+        loaded.source_kind,
+        raw.n_channels(),
+        raw.rate_hz,
+        raw.block_frames_max,
+        road::slack_text(&*loaded.source)
+    );
+    tracing::info!("look at http://{}/", settings.listen);
+    if settings.records() {
+        let dir = std::path::absolute(&loaded.recordings).unwrap_or_else(|_| loaded.recordings.clone());
+        tracing::info!("recordings go to {}: {}", dir.display(), plan::disk(loaded));
+    } else {
+        tracing::info!("the recorder is off: nothing is kept");
+    }
+}
+
+/// Returns when the road should be drained: asked to, or a thread has ended.
+fn watch(road: &Road, asked: &Asked) {
+    let mut episodes: Vec<Episode> = road.context.ledgers.iter().map(Episode::new).collect();
+    while !asked.to_stop() && !road.threads.iter().any(std::thread::JoinHandle::is_finished) {
+        wait(road);
+        for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {
+            episode.look(ledger);
+        }
+    }
+}
+
+/// Waits until a thread ends or a signal comes, at most a second.
+fn wait(road: &Road) {
+    let mut fds = [PollFd::new(&road.ended, PollFlags::IN)];
+    // An interrupted wait is a look that comes early.
+    drop(poll(&mut fds, Some(&LOOK)));
+    let mut rings = [0; 64];
+    drop(std::io::Read::read(&mut &road.ended, &mut rings));
+}
+
+/// One consumer's losses, so that a run of them is told once.
+struct Episode {
+    seen: Account,
+    last_loss: Option<Instant>,
+}
+
+impl Episode {
+    fn new(ledger: &Ledger) -> Episode {
+        Episode { seen: ledger.account(), last_loss: None }
+    }
+
+    fn look(&mut self, ledger: &Ledger) {
+        let account = ledger.account();
+        let lost = account.lost.since(&self.seen.lost);
+        self.seen = account;
+        if lost.total() == 0 {
+            return;
+        }
+        let goes_on = self.last_loss.is_some_and(|at| at.elapsed() < EPISODE);
+        self.last_loss = Some(Instant::now());
+        if !goes_on {
+            tracing::warn!(
+                "{} loses frames: {}; {} in all so far",
+                ledger.consumer(),
+                causes(&lost),
+                account.lost.total()
+            );
+        }
+    }
+}
+
+fn causes(lost: &crate::block::Tally) -> String {
+    let causes: Vec<String> = lost
+        .iter()
+        .filter(|(_, n_frames)| *n_frames > 0)
+        .map(|(cause, n_frames)| format!("{n_frames} {}", cause.name()))
+        .collect();
+    if causes.is_empty() { "none".to_owned() } else { causes.join(", ") }
+}
+
+/// Stops the source, lets the links run empty, finishes files and clients, and tells the final ledgers.
+fn drain_road(mut road: Road, most: Duration) -> Result<(), Failure> {
+    tracing::info!("stopping: the links run empty, at most {} s", most.as_secs());
+    road.context.draining.store(true, Ordering::Relaxed);
+    road.stop.set();
+    let deadline = Instant::now() + most;
+    while Instant::now() < deadline && !road.threads.iter().all(std::thread::JoinHandle::is_finished) {
+        wait(&road);
+    }
+    let mut died = Vec::new();
+    let mut stuck = Vec::new();
+    for thread in road.threads.drain(..) {
+        let name = thread.thread().name().unwrap_or("?").to_owned();
+        if !thread.is_finished() {
+            stuck.push(name);
+        } else if thread.join().is_err() {
+            died.push(name);
+        }
+    }
+    let unwritten = settle_unfinished(&road.context.ledgers, &stuck);
+    road.http.stop();
+    for ledger in &road.context.ledgers {
+        let account = ledger.account();
+        tracing::info!(
+            "{}: {} frames expected, {} delivered, {} lost ({})",
+            ledger.consumer(),
+            account.expected,
+            account.delivered,
+            account.lost.total(),
+            causes(&account.lost)
+        );
+    }
+    if !died.is_empty() {
+        return Err(Failure::Internal(format!("thread {} panicked", died.join(", "))));
+    }
+    if !stuck.is_empty() {
+        let text = format!(
+            "{} did not finish within {} s: {unwritten} frames did not reach the disk",
+            stuck.join(", "),
+            most.as_secs()
+        );
+        return Err(Failure::NotRecorded(text));
+    }
+    let ended = road.context.recording_status().ended;
+    let lost = road.context.ledgers.iter().filter(|ledger| ledger.consumer() == "recorder").map(Ledger::account);
+    let lost: u64 = lost.map(|account| account.lost.get(Cause::Disk) + account.lost.get(Cause::RingFull)).sum();
+    match ended {
+        Some(reason) if lost > 0 => Err(Failure::NotRecorded(format!("{reason}; {lost} frames were not recorded"))),
+        _ => Ok(()),
+    }
+}
+
+/// What the deadline cut off is lost: `disk` for the recorder, `client_slow` for clients. Returns the recorder's.
+fn settle_unfinished(ledgers: &[Ledger], stuck: &[String]) -> u64 {
+    let mut unwritten = 0;
+    for ledger in ledgers.iter().filter(|_| !stuck.is_empty()) {
+        let account = ledger.account();
+        let open = account.expected.saturating_sub(account.delivered + account.lost.total());
+        match ledger.consumer() {
+            "recorder" => {
+                ledger.lose(Cause::Disk, open);
+                unwritten += open;
+            }
+            "process" => {}
+            _ => ledger.lose(Cause::ClientSlow, open),
+        }
+    }
+    unwritten
+}

@@ -1,0 +1,313 @@
+//! The sections of the configuration that belong to the daemon itself. Sources and stages own theirs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::{AutoOr, Key, Mistakes, Table};
+use crate::rt::Cores;
+
+/// `[acquire]` and `[process]`: the two threads with cores of their own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Acquire {
+    pub(super) block_frames: AutoOr<usize>,
+    pub(super) core: AutoOr<usize>,
+    pub(super) priority: i32,
+}
+
+impl Default for Acquire {
+    fn default() -> Acquire {
+        Acquire { block_frames: AutoOr::Auto, core: AutoOr::Auto, priority: 80 }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Process {
+    pub(super) core: AutoOr<usize>,
+    pub(super) priority: i32,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process { core: AutoOr::Auto, priority: 70 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Record {
+    Auto,
+    Manual,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnOverflow {
+    Gap,
+    Stop,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Recorder {
+    pub(super) record: Record,
+    pub(super) dir: PathBuf,
+    pub(super) stall_budget_s: f64,
+    pub(super) on_overflow: OnOverflow,
+    pub(super) sync_s: f64,
+    pub(super) min_free_gb: f64,
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder {
+            record: Record::Auto,
+            dir: PathBuf::from("recordings"),
+            stall_budget_s: 30.0,
+            on_overflow: OnOverflow::Gap,
+            sync_s: 1.0,
+            min_free_gb: 1.0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Websocket {
+    pub(super) streams: Option<Vec<String>>,
+    pub(super) clients_max: usize,
+    pub(super) client_buffer_kib: usize,
+}
+
+impl Default for Websocket {
+    fn default() -> Websocket {
+        Websocket { streams: None, clients_max: 64, client_buffer_kib: 1024 }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: String,
+    pub(super) allow_unauthenticated: bool,
+    pub(super) hosts: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http { listen: "127.0.0.1:8707".to_owned(), allow_unauthenticated: false, hosts: Vec::new() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) level: Level,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { level: Level::Info }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Daemon {
+    pub(super) strict: bool,
+}
+
+/// The daemon's own sections, read and checked.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) acquire: Acquire,
+    pub(super) process: Process,
+    pub(super) recorder: Recorder,
+    pub(super) websocket: Websocket,
+    pub(super) http: Http,
+    pub(super) listen: SocketAddr,
+    pub(super) log: Log,
+    pub(super) daemon: Daemon,
+}
+
+/// A section for `biosigd kinds`: its name and its keys.
+pub(super) const SECTIONS: &[(&str, &[Key])] = &[
+    (
+        "acquire",
+        &[
+            Key::new("block_frames", "\"auto\"", "frames per block, 1 to 4000; auto: 10 ms, at speed \"max\" 400"),
+            Key::new("core", "\"auto\"", "core of the acquisition thread; auto: isolated ones first, then the last"),
+            Key::new("priority", "80", "SCHED_FIFO priority, 3 to 99"),
+        ],
+    ),
+    (
+        "process",
+        &[
+            Key::new("core", "\"auto\"", "core of the processing thread"),
+            Key::new("priority", "70", "SCHED_FIFO priority, 2 to 98, below acquire's"),
+        ],
+    ),
+    (
+        "recorder",
+        &[
+            Key::new("record", "\"auto\"", "auto: from the first frame on; manual: on request; off"),
+            Key::new("dir", "\"recordings\"", "relative to $STATE_DIRECTORY, else to the configuration file"),
+            Key::new("stall_budget_s", "30.0", "how long the disk may stall before a frame is lost, 0.1 to 3600"),
+            Key::new("on_overflow", "\"gap\"", "budget spent: gap (goes on) or stop (ends with an error status)"),
+            Key::new("sync_s", "1.0", "seconds between two syncs to disk, 0.05 to 60"),
+            Key::new("min_free_gb", "1.0", "at this much free space a recording ends cleanly, 0 to 100000"),
+        ],
+    ),
+    (
+        "websocket",
+        &[
+            Key::new("streams", "raw and every chain", "the streams that clients can ask for"),
+            Key::new("clients_max", "64", "clients at a time, 0 to 1024"),
+            Key::new("client_buffer_kib", "1024", "what may wait for one client, in KiB, 16 to 65536"),
+        ],
+    ),
+    (
+        "http",
+        &[
+            Key::new("listen", "\"127.0.0.1:8707\"", "address and port of the page, the stream and the metrics"),
+            Key::new("allow_unauthenticated", "false", "true: whoever reaches another address than loopback may read"),
+            Key::new("hosts", "[]", "names, besides this machine's own, that requests may be addressed to"),
+        ],
+    ),
+    ("log", &[Key::new("level", "\"info\"", "error, warn, info, debug or trace")]),
+    ("daemon", &[Key::new("strict", "false", "true: a refused privilege, core or lock is an error")]),
+];
+
+impl Settings {
+    /// Takes the daemon's sections out of the file. `None` when one of them could not be read at all.
+    pub(super) fn read(root: &mut Table<'_>, cores: &Cores, mistakes: &mut Mistakes) -> Option<Settings> {
+        let acquire = root.section("acquire", mistakes);
+        let process = root.section("process", mistakes);
+        let recorder = root.section("recorder", mistakes);
+        let websocket = root.section("websocket", mistakes);
+        let http = root.section("http", mistakes);
+        let log = root.section("log", mistakes);
+        let daemon = root.section("daemon", mistakes);
+        let (a, p) = (acquire.read::<Acquire>(mistakes), process.read::<Process>(mistakes));
+        if let (Some(a), Some(p)) = (&a, &p) {
+            check_threads((&acquire, a), (&process, p), cores, mistakes);
+        }
+        let r: Option<Recorder> = recorder.read(mistakes);
+        if let Some(r) = &r {
+            check_recorder(&recorder, r, mistakes);
+        }
+        let w: Option<Websocket> = websocket.read(mistakes);
+        if let Some(w) = &w {
+            between(&websocket, "clients_max", w.clients_max, 0, 1024, mistakes);
+            between(&websocket, "client_buffer_kib", w.client_buffer_kib, 16, 65_536, mistakes);
+        }
+        let h: Option<Http> = http.read(mistakes);
+        let listen = h.as_ref().and_then(|h| check_http(&http, h, mistakes));
+        Some(Settings {
+            acquire: a?,
+            process: p?,
+            recorder: r?,
+            websocket: w?,
+            http: h?,
+            listen: listen?,
+            log: log.read(mistakes)?,
+            daemon: daemon.read(mistakes)?,
+        })
+    }
+}
+
+/// Notes a value that is not `least <= value <= most`; written so that NaN is refused.
+fn between<T: PartialOrd + std::fmt::Display>(
+    table: &Table<'_>,
+    key: &str,
+    value: T,
+    least: T,
+    most: T,
+    mistakes: &mut Mistakes,
+) {
+    if !(least <= value && value <= most) {
+        table.refuse(mistakes, key, format!("{key} = {value} must be {least} to {most}"));
+    }
+}
+
+fn check_threads(
+    (acquire, a): (&Table<'_>, &Acquire),
+    (process, p): (&Table<'_>, &Process),
+    cores: &Cores,
+    mistakes: &mut Mistakes,
+) {
+    if let AutoOr::Value(frames) = a.block_frames {
+        between(acquire, "block_frames", frames, 1, 4000, mistakes);
+    }
+    between(acquire, "priority", a.priority, 3, 99, mistakes);
+    between(process, "priority", p.priority, 2, 98, mistakes);
+    if p.priority >= a.priority && p.priority <= 98 {
+        let text = format!("priority = {} must be below acquire.priority, {}", p.priority, a.priority);
+        process.refuse(mistakes, "priority", text);
+    }
+    for (table, core) in [(acquire, a.core), (process, p.core)] {
+        if let AutoOr::Value(core) = core {
+            if !cores.possible.contains(&core) {
+                let text = format!("core = {core} does not exist here; there are {:?}", cores.possible);
+                table.refuse(mistakes, "core", text);
+            }
+        }
+    }
+    if let (AutoOr::Value(one), AutoOr::Value(other)) = (a.core, p.core) {
+        if one == other && cores.possible.len() > 1 {
+            process.refuse(mistakes, "core", format!("core = {other} is acquire's; the two threads need two cores"));
+        }
+    }
+}
+
+fn check_recorder(table: &Table<'_>, r: &Recorder, mistakes: &mut Mistakes) {
+    between(table, "stall_budget_s", r.stall_budget_s, 0.1, 3600.0, mistakes);
+    between(table, "sync_s", r.sync_s, 0.05, 60.0, mistakes);
+    between(table, "min_free_gb", r.min_free_gb, 0.0, 100_000.0, mistakes);
+    if r.dir.as_os_str().is_empty() {
+        table.refuse(mistakes, "dir", "dir = \"\" must name a directory");
+    }
+}
+
+fn check_http(table: &Table<'_>, h: &Http, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+    let Ok(listen) = h.listen.parse::<SocketAddr>() else {
+        let text = format!("listen = \"{}\" must be an address and a port, such as 127.0.0.1:8707", h.listen);
+        table.refuse(mistakes, "listen", text);
+        return None;
+    };
+    if !listen.ip().is_loopback() && !h.allow_unauthenticated {
+        let text = format!(
+            "listen = \"{}\" can be reached from the network, and biosignals are health data: set \
+             allow_unauthenticated = true if whoever reaches it may read, or listen on 127.0.0.1 and use `ssh -L`",
+            h.listen
+        );
+        table.refuse(mistakes, "listen", text);
+    }
+    Some(listen)
+}
+
+/// Where recordings go: absolute as it is, else relative to the service's state directory, else as the design says.
+pub(super) fn recordings_dir(dir: &Path, config_file: Option<&Path>) -> PathBuf {
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
+        return Path::new(&state).join(dir);
+    }
+    match config_file {
+        Some(file) if file.starts_with("/etc") => Path::new("/var/lib/biosigd").join(dir),
+        Some(file) => file.parent().unwrap_or(Path::new("")).join(dir),
+        None => dir.to_owned(),
+    }
+}

@@ -1,0 +1,145 @@
+// Does a person who opens the page of a running daemon see signals? Only a browser can tell: this opens the page in Chromium,
+// looks at pixels, and keeps pictures for whoever wants to look too. It knows the page by `window.biosigd` and its canvas only.
+//
+//     node page.mjs URL OUTDIR [--expect-hole]
+//
+// CHROMIUM names the browser (default /usr/bin/chromium). Exit code 0 when all is as it should be, 1 with a sentence when not.
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const DESKTOP = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1, colorScheme: "light" };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, colorScheme: "dark" };
+const START_WITHIN_MS = 30_000; // the page, its connection and the first frames, on a busy machine
+const MOVE_WITHIN_MS = 15_000;
+const HOLE_WITHIN_MS = 60_000;
+const PICTURE_S = 6; // of signal on a kept picture
+const FPS_OVER = 120; // pictures over which the rate is taken
+const MOVED_PIXELS_MIN = 200; // a sine of one channel moves more within half a second
+
+const flags = process.argv.slice(2).filter((word) => word.startsWith("--"));
+const [url, outDir] = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+if (!url || !outDir || flags.some((flag) => flag !== "--expect-hole")) {
+  console.error("usage: node page.mjs URL OUTDIR [--expect-hole]");
+  process.exit(64);
+}
+
+/** Waits until `condition`, run in the page, is true; otherwise fails with the sentence `otherwise`. */
+async function until(page, condition, argument, timeout, otherwise) {
+  try {
+    return await page.waitForFunction(condition, argument, { timeout, polling: 100 });
+  } catch (error) {
+    if (error.name !== "TimeoutError") throw error;
+    const numbers = await page.evaluate(() => (window.biosigd ? Object.keys(window.biosigd).map((name) => `${name} ${window.biosigd[name]}`).join(", ") : "no window.biosigd"));
+    throw new Error(`${otherwise} within ${timeout / 1000} s (${numbers})`);
+  }
+}
+
+/** Opens the page in a browser window of its own, collecting what it complains of. */
+async function open(browser, shape, complaints) {
+  const page = await (await browser.newContext(shape)).newPage();
+  page.on("console", (line) => line.type() === "error" && complaints.push(`console: ${line.text()}`));
+  page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
+  page.on("response", (answer) => answer.status() >= 400 && complaints.push(`${answer.status()} for ${answer.url()}`));
+  await page.goto(url, { timeout: START_WITHIN_MS });
+  await until(page, () => window.biosigd?.framesDrawn > 0, null, START_WITHIN_MS, "no frame was drawn");
+  return page;
+}
+
+/** Keeps in the page which pixels are trace: neither ground nor grid nor cursor nor a hole. Answers how many. */
+const lookAtTraces = () => {
+  const canvas = document.querySelector("canvas");
+  const style = getComputedStyle(canvas);
+  const other = new Set(["ground", "grid", "line", "cursor", "lost", "lost-edge", "away", "away-edge", "marker"].map((name) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(1), 16)));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const trace = new Uint8Array(canvas.width * canvas.height);
+  for (let i = 0; i < trace.length; i++) trace[i] = other.has((data[4 * i] << 16) | (data[4 * i + 1] << 8) | data[4 * i + 2]) ? 0 : 1;
+  let moved = 0;
+  if (window.traceBefore?.length === trace.length) for (let i = 0; i < trace.length; i++) moved += trace[i] !== window.traceBefore[i] ? 1 : 0;
+  window.traceBefore ??= trace;
+  return moved;
+};
+
+async function tracesMove(page) {
+  await page.evaluate(lookAtTraces);
+  const before = await page.evaluate(() => window.biosigd.framesDrawn);
+  const frames = Math.max(1, (await page.evaluate(() => window.biosigd.rateHz)) / 2);
+  await until(page, (n) => window.biosigd.framesDrawn >= n, before + frames, MOVE_WITHIN_MS, "framesDrawn did not grow by half a second of signal");
+  const deadline = Date.now() + MOVE_WITHIN_MS;
+  let moved = 0;
+  while ((moved = await page.evaluate(lookAtTraces)) < MOVED_PIXELS_MIN) {
+    if (Date.now() > deadline) throw new Error(`frames are counted as drawn, but only ${moved} pixels of the traces changed within ${MOVE_WITHIN_MS / 1000} s`);
+  }
+  console.log(`traces move: ${moved} pixels changed, ${(await page.evaluate(() => window.biosigd.framesDrawn)) - before} frames drawn in between`);
+}
+
+async function holeShows(page) {
+  await until(page, () => window.biosigd.missing > 0, null, HOLE_WITHIN_MS, "no frame was missing");
+  const tinted = await until(page, () => {
+    const canvas = document.querySelector("canvas");
+    const style = getComputedStyle(canvas);
+    const tints = ["lost", "lost-edge"].map((name) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(1), 16));
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let n = 0;
+    for (let i = 0; i < data.length; i += 4) n += tints.includes((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]) ? 1 : 0;
+    return n > canvas.height / 2 ? n : 0; // the narrowest hole is one column from top to bottom, with traces beside it
+  }, null, HOLE_WITHIN_MS, "frames are missing, but no band of the hole's colour is drawn");
+  console.log(`hole shows: ${await page.evaluate(() => window.biosigd.missing)} frames missing, ${await tinted.jsonValue()} pixels tinted`);
+}
+
+/** Pictures per second, over a fixed number of them; `paint` also dirties the canvas, so that an idle one is drawn at all. */
+const picturesPerSecond = (page, paint) => page.evaluate(([n, paint]) => new Promise((done) => {
+  const ctx = document.querySelector("canvas").getContext("2d");
+  let [drawn, began] = [-1, 0];
+  const tick = (atMs) => {
+    if (paint) ctx.fillRect(drawn % 1000, 10, 2, 2);
+    if (++drawn === 0) began = atMs;
+    if (drawn < n) requestAnimationFrame(tick);
+    else done((1000 * n) / (atMs - began));
+  };
+  requestAnimationFrame(tick);
+}), [FPS_OVER, paint]);
+
+async function emptyCanvas(browser) {
+  const page = await (await browser.newContext(DESKTOP)).newPage();
+  await page.setContent('<body style="margin:0"><canvas width="1280" height="800"></canvas>');
+  const fps = await picturesPerSecond(page, true);
+  await page.close();
+  return fps;
+}
+
+/** Keeps a picture with some seconds of signal on it, and makes sure that nothing hangs over the edge of the screen. */
+async function picture(page, name) {
+  await until(page, (s) => window.biosigd.framesReceived >= s * window.biosigd.rateHz, PICTURE_S, START_WITHIN_MS + 1000 * PICTURE_S, `fewer than ${PICTURE_S} s of signal came`);
+  await page.screenshot({ path: join(outDir, `${name}.png`) });
+  const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  if (wide > width) throw new Error(`${name}: the page is ${wide} pixels wide on a screen of ${width}`);
+}
+
+async function run(browser) {
+  const complaints = [];
+  const desktop = await open(browser, DESKTOP, complaints);
+  await tracesMove(desktop);
+  if (flags.includes("--expect-hole")) await holeShows(desktop);
+  await picture(desktop, "desktop");
+  const fps = await picturesPerSecond(desktop, false);
+  await desktop.close();
+  const phone = await open(browser, PHONE, complaints);
+  await picture(phone, "phone");
+  await phone.close();
+  console.log(`${fps.toFixed(1)} pictures per second; an empty canvas of that size: ${(await emptyCanvas(browser)).toFixed(1)}`);
+  if (complaints.length > 0) throw new Error(`the page complained:\n  ${complaints.join("\n  ")}`);
+}
+
+mkdirSync(outDir, { recursive: true });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
+try {
+  await run(browser);
+} catch (error) {
+  console.error(`page.mjs: ${error.message.split("\nCall log:")[0]}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
