@@ -5,6 +5,7 @@
 // The words of the trade, what Linux is asked for, the texts: they import nothing of ours.
 pub mod block;
 pub mod config;
+pub mod edf;
 pub mod metrics;
 pub mod rt;
 
