@@ -1,6 +1,7 @@
 //! Where samples come from. A source fills raw blocks on the acquisition thread and waits for nothing but its ADC;
 //! how long that ADC can itself be kept waiting is its slack.
 
+pub mod replay;
 pub mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub struct Kind {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[synthetic::KIND];
+pub const KINDS: &[Kind] = &[synthetic::KIND, replay::KIND];
 
 /// A source whose configuration is right, before anything is opened.
 pub trait Plan: Send + std::fmt::Debug {
@@ -81,6 +82,18 @@ pub enum SourceError {
     /// The input may not be read by this user.
     #[error("{}: permission denied", .0.display())]
     Permission(PathBuf),
+}
+
+impl SourceError {
+    /// The situation that the operating system's `error` about `path` stands for.
+    #[must_use]
+    pub fn of_io(path: &Path, error: std::io::Error) -> SourceError {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => SourceError::NoInput(path.to_owned()),
+            std::io::ErrorKind::PermissionDenied => SourceError::Permission(path.to_owned()),
+            _ => SourceError::Unavailable { path: path.to_owned(), source: error },
+        }
+    }
 }
 
 /// Makes raw blocks.

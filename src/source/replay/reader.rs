@@ -1,0 +1,121 @@
+//! The reader's thread: records from the disk, frames into the ring, annotations to whoever keeps events. It may wait
+//! for the disk and for room, so nothing real-time waits for it without a bound.
+
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rtrb::Producer;
+
+use super::Recording;
+use crate::block::Marker;
+use crate::edf::Annotation;
+use crate::source::MarkerOut;
+
+/// Everything the reader's thread owns.
+pub(super) struct Reader {
+    recording: Recording,
+    looped: bool,
+    codes: Producer<i32>,
+    /// Whom to wake when there is something in the ring; empty until the acquisition thread has started.
+    acquire: Arc<OnceLock<Thread>>,
+    piece: Vec<i32>,
+    annotations: Vec<Annotation>,
+}
+
+/// How a round through the file ended.
+enum Round {
+    /// Every record has been read.
+    Complete,
+    /// The file failed, or nobody takes frames any more.
+    Broken,
+}
+
+impl Reader {
+    pub(super) fn new(
+        recording: Recording,
+        looped: bool,
+        codes: Producer<i32>,
+        acquire: Arc<OnceLock<Thread>>,
+        piece_frames: usize,
+    ) -> Reader {
+        let piece = vec![0; piece_frames * recording.n_channels()];
+        Reader { recording, looped, codes, acquire, piece, annotations: Vec::new() }
+    }
+
+    /// Reads until the end, or for ever in a loop, or until the ring is dropped. The end of the ring is how the
+    /// acquisition thread learns that there is no more.
+    pub(super) fn run(mut self, connected: &Receiver<MarkerOut>) {
+        // No sender: nobody keeps events.
+        let mut markers = connected.recv().ok();
+        let mut first_frame = 0;
+        while let Round::Complete = self.round(first_frame, &mut markers) {
+            first_frame += self.recording.n_frames();
+            if !self.looped {
+                break;
+            }
+        }
+        let acquire = self.acquire;
+        drop(self.codes);
+        if let Some(acquire) = acquire.get() {
+            acquire.unpark();
+        }
+    }
+
+    /// Once through the file, whose first frame is `first_frame` of the stream.
+    fn round(&mut self, first_frame: u64, markers: &mut Option<MarkerOut>) -> Round {
+        for record in 0..self.recording.n_records() {
+            if let Err(error) = self.read_record(record) {
+                let reason = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => "the file became shorter while it was read".to_owned(),
+                    _ => error.to_string(),
+                };
+                let (path, n_records) = (self.recording.path().display(), self.recording.n_records());
+                tracing::error!("{path}: the replay ends after {record} of {n_records} records: {reason}");
+                return Round::Broken;
+            }
+            if let Some(markers) = markers {
+                self.annotate(first_frame, markers);
+            }
+            if !self.push_record() {
+                return Round::Broken;
+            }
+        }
+        Round::Complete
+    }
+
+    fn read_record(&mut self, record: u64) -> io::Result<()> {
+        if record == 0 {
+            self.recording.rewind()?;
+        }
+        self.recording.read_record()
+    }
+
+    /// Gives the record's annotations away, before its frames.
+    fn annotate(&mut self, first_frame: u64, markers: &mut MarkerOut) {
+        self.recording.read_annotations(&mut self.annotations);
+        for Annotation { onset_ns, duration_ns, text } in self.annotations.drain(..) {
+            let (frame, offset_ns) = self.recording.frame_at(onset_ns);
+            markers(Marker { frame: first_frame + frame, offset_ns, duration_ns, text });
+        }
+    }
+
+    /// Puts the frames of the record into the ring, piece by piece as there is room. False: the ring was dropped.
+    fn push_record(&mut self) -> bool {
+        let (n_channels, n_frames) = (self.recording.n_channels(), self.recording.frames_per_record());
+        let piece_frames = self.piece.len() / n_channels;
+        for first_frame in (0..n_frames).step_by(piece_frames) {
+            let piece = &mut self.piece[..piece_frames.min(n_frames - first_frame) * n_channels];
+            self.recording.frames(first_frame, piece);
+            while !self.codes.is_abandoned() && self.codes.push_entire_slice(piece).is_err() {
+                thread::park_timeout(Duration::from_secs(1));
+            }
+            if let Some(acquire) = self.acquire.get() {
+                acquire.unpark();
+            }
+        }
+        !self.codes.is_abandoned()
+    }
+}

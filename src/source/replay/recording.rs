@@ -1,0 +1,227 @@
+//! A recording on the disk: opened, checked, and read one record after the other. All that can be refused is
+//! refused when it is opened; after that only the disk can fail.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::channels::channel;
+use crate::block::Stream;
+use crate::edf::{Annotation, EdfError, Header, decode, parse_tals};
+use crate::source::SourceError;
+
+/// A recording that can be replayed: continuous, and all of its signals at one rate.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    n_records: u64,
+    frames_per_record: usize,
+    /// Where each channel's samples stand within a record.
+    channels: Vec<Range<usize>>,
+    /// Where annotations stand within a record.
+    annotations: Vec<Range<usize>>,
+    /// The record read last.
+    record: Vec<u8>,
+    /// The samples of one channel within a piece, on their way into frames.
+    column: Vec<i32>,
+    /// The onset that the first record gives itself: what the file counts as time 0 of its frames.
+    start_onset_ns: i64,
+}
+
+impl Recording {
+    /// Opens the file and checks all that its header says.
+    ///
+    /// Logs one line when the file holds another number of records than its header says, or a torn one at the end:
+    /// whole records are replayed, at most as many as the header says.
+    ///
+    /// # Errors
+    /// [`SourceError`] with the reason: the file cannot be read, is no EDF or BDF, is discontinuous (`+D`), has
+    /// signals of different rates or none at all, or holds no whole record.
+    pub fn open(path: &Path) -> Result<Recording, SourceError> {
+        let io = |error: io::Error| SourceError::of_io(path, error);
+        let unusable = |why: String| SourceError::Unusable { path: path.to_owned(), why };
+        // Asked before it is opened: opening a named pipe would wait for a writer.
+        let metadata = fs::metadata(path).map_err(io)?;
+        if !metadata.is_file() {
+            return Err(unusable("is not a regular file".to_owned()));
+        }
+        let mut file = File::open(path).map_err(io)?;
+        let header = Header::read(&mut file).map_err(|error| match error {
+            EdfError::Io(error) => io(error),
+            error => unusable(error.to_string()),
+        })?;
+        let frames_per_record = frames_per_record(&header).map_err(unusable)?;
+        let n_records = n_records(path, &header, metadata.len()).map_err(unusable)?;
+        let ranges = |of_annotations: bool| {
+            let of_kind = header.signal_ranges().filter(|(signal, _)| signal.is_annotations() == of_annotations);
+            of_kind.map(|(_, range)| range).collect()
+        };
+        let mut recording = Recording {
+            path: path.to_owned(),
+            channels: ranges(false),
+            annotations: if header.format.is_plus() { ranges(true) } else { Vec::new() },
+            record: vec![0; header.record_bytes()],
+            column: Vec::new(),
+            start_onset_ns: 0,
+            file,
+            header,
+            n_records,
+            frames_per_record,
+        };
+        recording.read_record().map_err(io)?;
+        recording.start_onset_ns = recording.read_annotations(&mut Vec::new()).unwrap_or(0);
+        recording.rewind().map_err(io)?;
+        Ok(recording)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the header says.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Frames per second.
+    #[must_use]
+    pub fn rate_hz(&self) -> f64 {
+        self.frames_per_record as f64 / self.header.record_duration_s
+    }
+
+    /// Frames in the whole recording.
+    #[must_use]
+    pub fn n_frames(&self) -> u64 {
+        self.n_records * self.frames_per_record as u64
+    }
+
+    /// The stream of its codes, in blocks of at most `block_frames_max` frames.
+    #[must_use]
+    pub fn stream(&self, block_frames_max: usize) -> Stream {
+        let signals = self.header.signals.iter().filter(|signal| !signal.is_annotations());
+        Stream {
+            rate_hz: self.rate_hz(),
+            channels: signals.map(channel).collect(),
+            block_frames_max: block_frames_max.max(1),
+            ratio: 1,
+            delay_s: 0.0,
+        }
+    }
+
+    pub(super) fn n_channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) fn n_records(&self) -> u64 {
+        self.n_records
+    }
+
+    pub(super) fn frames_per_record(&self) -> usize {
+        self.frames_per_record
+    }
+
+    /// Goes back to the first record.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.header.header_bytes())).map(drop)
+    }
+
+    /// Reads the next record from the disk.
+    pub(super) fn read_record(&mut self) -> io::Result<()> {
+        self.file.read_exact(&mut self.record)
+    }
+
+    /// Appends the annotations of the record read last, and returns its own onset where it has one. An area that
+    /// is damaged is left where the damage begins, with one log line.
+    pub(super) fn read_annotations(&self, annotations: &mut Vec<Annotation>) -> Option<i64> {
+        let mut onset_ns = None;
+        for (index, range) in self.annotations.iter().enumerate() {
+            match parse_tals(&self.record[range.clone()], annotations) {
+                // Only the first area of a record keeps the time (EDF+ specification 2.2.4).
+                Ok(own_ns) if index == 0 => onset_ns = own_ns,
+                Ok(_) => {}
+                Err(error) => tracing::warn!("{}: some annotations cannot be read: {error}", self.path.display()),
+            }
+        }
+        onset_ns
+    }
+
+    /// The frame on which `onset_ns` of this file falls, and the nanoseconds from that frame to the onset. What
+    /// lies before the first frame is put on it, with a negative rest.
+    pub(super) fn frame_at(&self, onset_ns: i64) -> (u64, i64) {
+        let since_start_ns = onset_ns.saturating_sub(self.start_onset_ns);
+        let (per_record, record_ns) = (self.frames_per_record as i128, i128::from(self.header.record_duration_ns()));
+        let frame = u64::try_from(i128::from(since_start_ns) * per_record / record_ns).unwrap_or(0);
+        // Both ways of the road round to the nearest nanosecond: what is taken off here is what a recorder adds.
+        let frame_ns = |frame: u64| nearest_ns(frame as f64 / self.rate_hz());
+        let frame = if frame_ns(frame) > since_start_ns { frame.saturating_sub(1) } else { frame };
+        (frame, since_start_ns - frame_ns(frame))
+    }
+
+    /// Turns the samples of the record read last into frames: those from `first_frame` of the record on, as many as
+    /// `codes` has room for (frame-major, whole frames).
+    ///
+    /// Fast because it is called for XX
+    pub(super) fn frames(&mut self, first_frame: usize, codes: &mut [i32]) {
+        let (n_channels, width) = (self.channels.len(), self.header.bytes_per_sample());
+        let n_frames = codes.len() / n_channels;
+        self.column.resize(n_frames, 0);
+        for (index, range) in self.channels.iter().enumerate() {
+            let start = range.start + first_frame * width;
+            decode(width, &self.record[start..start + n_frames * width], &mut self.column);
+            for (frame, code) in codes.chunks_exact_mut(n_channels).zip(&self.column) {
+                frame[index] = *code;
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "292 years of nanoseconds fit i64; the cast saturates")]
+fn nearest_ns(seconds: f64) -> i64 {
+    (seconds * 1e9).round() as i64
+}
+
+/// Checks that the signals make frames of one rate; how many of them a record holds.
+fn frames_per_record(header: &Header) -> Result<usize, String> {
+    if header.is_discontinuous() {
+        return Err(format!("{} is discontinuous and cannot be replayed, only +C files can", header.format.name()));
+    }
+    let mut signals = header.signals.iter().filter(|signal| !signal.is_annotations());
+    let first = signals.next().ok_or("holds annotations and no signals, there is nothing to replay")?;
+    if let Some(other) = signals.find(|signal| signal.samples_per_record != first.samples_per_record) {
+        return Err(format!(
+            "signals must have one rate: `{}` has {} samples per record, `{}` has {}",
+            first.label, first.samples_per_record, other.label, other.samples_per_record
+        ));
+    }
+    if header.record_duration_ns() <= 0 {
+        return Err(format!("records of {} s are shorter than a nanosecond", header.record_duration_text));
+    }
+    Ok(first.samples_per_record)
+}
+
+/// How many records to replay of a file of `file_bytes`; says so when that is not what the header says.
+fn n_records(path: &Path, header: &Header, file_bytes: u64) -> Result<u64, String> {
+    let whole = header.records_in(file_bytes);
+    if whole == 0 || header.n_records == Some(0) {
+        return Err("holds no whole data record".to_owned());
+    }
+    let n_records = header.n_records.unwrap_or(whole).min(whole);
+    let rest_bytes = file_bytes - header.header_bytes() - n_records * header.record_bytes() as u64;
+    let path = path.display();
+    match header.n_records {
+        Some(said) if said > whole => {
+            tracing::warn!("{path}: the header says {said} records, {whole} are whole; {rest_bytes} bytes are ignored");
+        }
+        _ if rest_bytes > 0 => {
+            tracing::warn!("{path}: {rest_bytes} bytes after the last of {n_records} records are ignored");
+        }
+        _ => {}
+    }
+    Ok(n_records)
+}
