@@ -1,8 +1,6 @@
 //! `biosigd kinds`: every source, stage and section with its keys, from the tables that the configuration itself is
 //! read with.
 
-use std::fmt::Write as _;
-
 use super::settings::SECTIONS;
 use crate::config::Key;
 use crate::{source, stage};
@@ -25,10 +23,10 @@ pub(super) fn kinds() -> String {
 }
 
 fn entry(out: &mut String, title: &str, summary: &str, keys: &[Key]) {
-    // Writing to a String cannot fail.
-    drop(writeln!(out, "\n  {title}{}{summary}", if summary.is_empty() { "" } else { ": " }));
+    let colon = if summary.is_empty() { "" } else { ": " };
+    out.push_str(&format!("\n  {title}{colon}{summary}\n"));
     for key in keys {
         let default = if key.default.is_empty() { String::new() } else { format!(" = {}", key.default) };
-        drop(writeln!(out, "    {:<30} {}", format!("{}{default}", key.name), key.help));
+        out.push_str(&format!("    {:<30} {}\n", format!("{}{default}", key.name), key.help));
     }
 }

@@ -1,7 +1,7 @@
 //! What a configuration means before anything runs: sizes, depths in milliseconds, disk minutes, what is dropped
 //! first. `biosigd check` prints it.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::load::Loaded;
 use super::settings::{OnOverflow, Record, Settings};
@@ -156,6 +156,5 @@ pub(super) fn disk(loaded: &Loaded) -> String {
 }
 
 fn line(out: &mut String, text: fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    drop(writeln!(out, "{text}"));
+    out.push_str(&format!("{text}\n"));
 }

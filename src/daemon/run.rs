@@ -110,8 +110,10 @@ fn watch(road: &Road, asked: &Asked) {
 /// Waits until a thread ends or a signal comes, at most a second.
 fn wait(road: &Road) {
     let mut fds = [PollFd::new(&road.ended, PollFlags::IN)];
-    // An interrupted wait is a look that comes early.
-    drop(poll(&mut fds, Some(&LOOK)));
+    // An interrupted wait is a look that comes early; any other error would come at once each time.
+    if poll(&mut fds, Some(&LOOK)).is_err_and(|error| error != rustix::io::Errno::INTR) {
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let mut rings = [0; 64];
     drop(std::io::Read::read(&mut &road.ended, &mut rings));
 }

@@ -1,7 +1,5 @@
 //! From a request's head to its answer.
 
-use std::fmt::Write as _;
-
 use tungstenite::handshake::server::{create_response, write_response};
 use tungstenite::http::{self, HeaderValue};
 
@@ -117,9 +115,7 @@ fn stream(request: &http::Request<()>, head_bytes: usize, context: &Context) -> 
         // One that was not offered must not be chosen: browsers would fail the connection.
         response.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     } else if !offered.is_empty() {
-        let mut why = String::from("this stream speaks biosigd.v1, not ");
-        // Writing to a String cannot fail.
-        drop(write!(why, "{}", offered.join(", ")));
+        let why = format!("this stream speaks {SUBPROTOCOL}, not {}", offered.join(", "));
         return refuse("400 Bad Request", &why);
     }
     let mut greeting = Vec::new();
