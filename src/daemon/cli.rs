@@ -38,7 +38,7 @@ enum Command {
 /// Does what the arguments ask for. Failures are printed with their causes, one line each.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let outcome = parse(lexopt::Parser::from_args(arguments)).and_then(execute);
+    let outcome = parse(lexopt::Parser::from_iter(arguments)).and_then(execute);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

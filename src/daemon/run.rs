@@ -18,6 +18,9 @@ use crate::rt::utc_now_ns;
 /// How often the supervisor looks when nothing happens.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
+/// How often it looks while it waits for threads to end: a thread rings just before it has ended.
+const LAST_LOOKS: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
 /// What the drain may take beyond the stall budget.
 const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
@@ -100,18 +103,18 @@ fn greet(loaded: &Loaded) {
 fn watch(road: &Road, asked: &Asked) {
     let mut episodes: Vec<Episode> = road.context.ledgers.iter().map(Episode::new).collect();
     while !asked.to_stop() && !road.threads.iter().any(std::thread::JoinHandle::is_finished) {
-        wait(road);
+        wait(road, &LOOK);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {
             episode.look(ledger);
         }
     }
 }
 
-/// Waits until a thread ends or a signal comes, at most a second.
-fn wait(road: &Road) {
+/// Waits until a thread ends or a signal comes, at most for `most`.
+fn wait(road: &Road, most: &Timespec) {
     let mut fds = [PollFd::new(&road.ended, PollFlags::IN)];
     // An interrupted wait is a look that comes early; any other error would come at once each time.
-    if poll(&mut fds, Some(&LOOK)).is_err_and(|error| error != rustix::io::Errno::INTR) {
+    if poll(&mut fds, Some(most)).is_err_and(|error| error != rustix::io::Errno::INTR) {
         std::thread::sleep(Duration::from_secs(1));
     }
     let mut rings = [0; 64];
@@ -165,7 +168,7 @@ fn drain_road(mut road: Road, most: Duration) -> Result<(), Failure> {
     road.stop.set();
     let deadline = Instant::now() + most;
     while Instant::now() < deadline && !road.threads.iter().all(std::thread::JoinHandle::is_finished) {
-        wait(&road);
+        wait(&road, &LAST_LOOKS);
     }
     let mut died = Vec::new();
     let mut stuck = Vec::new();

@@ -156,7 +156,7 @@ struct Synthetic {
     generator: Generator,
     ns_per_frame: f64,
     fifo_frames: f64,
-    /// The monotonic instant at which conversion began; frame `k` is there one period times `k + 1` later.
+    /// The monotonic instant at which conversion began, 0 before that; frame `k` is there one period times `k + 1` later.
     start_ns: u64,
     next_frame: u64,
     lost: Tally,
@@ -190,8 +190,11 @@ impl Source for Synthetic {
     /// Half of what the FIFO can still take: a wait must leave room for the lateness that follows it, or a consumer
     /// that hangs would cost conversions.
     fn slack(&self) -> Slack {
-        let behind_s = now_ns().saturating_sub(self.edge_ns(self.next_frame)) as f64 * 1e-9;
         let fifo_s = self.fifo_frames * self.ns_per_frame * 1e-9;
+        if self.start_ns == 0 {
+            return Slack::For(Duration::from_secs_f64(fifo_s / 2.0));
+        }
+        let behind_s = now_ns().saturating_sub(self.edge_ns(self.next_frame)) as f64 * 1e-9;
         Slack::For(Duration::from_secs_f64((fifo_s / 2.0 - behind_s).max(0.0)))
     }
 
