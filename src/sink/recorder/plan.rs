@@ -71,6 +71,9 @@ pub fn record_plan(rate_hz: f64, n_channels: usize) -> Result<RecordPlan, String
 /// The record of `n_frames`, when its duration is exact in eight characters.
 fn exact(rate_hz: f64, n_frames: usize) -> Option<RecordPlan> {
     let duration_s = n_frames as f64 / rate_hz;
+    if duration_s >= 1e8 {
+        return None;
+    }
     // Eight characters: six decimals below 10 s, five below 100 s ... Plain comparisons, because an odd rate asks for
     // millions of lengths.
     let mut unit = 1e6;
