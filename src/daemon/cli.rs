@@ -101,7 +101,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Run(file) => run::run(file.as_deref()),
         Command::Check(file) => print(&plan::plan(&load::load(file.as_deref())?)),
         Command::Kinds => print(&kinds::kinds()),
-        Command::Verify { files, counter } => super::verify::command(&files, counter),
+        Command::Verify { files, counter } => Ok(super::verify::verify(&files, counter, &mut std::io::stdout())?),
         Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print(HELP),
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::verify::VerifyError;
 use crate::config::Mistakes;
 use crate::sink::SinkError;
 use crate::source::SourceError;
@@ -44,9 +45,9 @@ pub enum Failure {
     /// Frames did not reach the disk.
     #[error("{0}")]
     NotRecorded(String),
-    /// A recording is damaged.
-    #[error("{0}")]
-    Damaged(String),
+    /// A recording is missing or damaged.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The system refused something basic.
     #[error("{what}")]
     System {
@@ -67,14 +68,16 @@ impl Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         ExitCode::from(match self {
             Failure::Usage(_) => 64,
-            Failure::Source(SourceError::Unusable { .. }) | Failure::Damaged(_) => 65,
+            Failure::Source(SourceError::Unusable { .. }) => 65,
+            Failure::Verify(VerifyError::Damaged { .. }) => 65,
+            Failure::Verify(VerifyError::NoInput { .. }) => 66,
             Failure::Source(SourceError::NoInput(_)) => 66,
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
             Failure::Source(SourceError::Unavailable { .. }) | Failure::Port { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,
             Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
             Failure::Output(_) => 73,
-            Failure::NotRecorded(_) => 74,
+            Failure::NotRecorded(_) | Failure::Verify(VerifyError::Output(_)) => 74,
             Failure::NoConfig { source, .. } if source.kind() == PermissionDenied => 77,
             Failure::Source(SourceError::Permission(_)) | Failure::Strict(_) => 77,
             Failure::NoConfig { .. } => 66,

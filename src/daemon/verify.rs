@@ -1,6 +1,130 @@
-//! placeholder until the merge
-use super::Failure;
-use std::path::PathBuf;
-pub(super) fn command(_files: &[PathBuf], _counter: bool) -> Result<(), Failure> {
-    Ok(())
+//! Reads recordings back: is the file whole, and does its ledger add up?
+//!
+//! One pass over each file, one record in memory at a time. A file without a sidecar is checked as far as it goes.
+//!
+//! A recording whose recorder was killed has a sidecar that still says `recording` and speaks of the records that were
+//! there when it was last written. Such a file is well when those add up; what stands after them, also an unfinished
+//! record, is reported and is no damage, because every reader opens the file. The same tail on a file that was finished, or
+//! that nobody speaks of, is damage.
+
+mod account;
+mod counter;
+mod pass;
+mod report;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use self::account::Account;
+use self::pass::Pass;
+pub use self::report::Report;
+use crate::edf::Header;
+
+/// Why `verify` is not content.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A file cannot be opened: exit code 66.
+    #[error("cannot open {}", path.display())]
+    NoInput {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Files are damaged, or their ledgers do not add up: exit code 65.
+    #[error("{n_damaged} of {n_files} recordings are damaged or do not add up")]
+    Damaged {
+        /// How many.
+        n_damaged: usize,
+        /// Of how many that were read.
+        n_files: usize,
+    },
+    /// The report cannot be written.
+    #[error("cannot write the report")]
+    Output(#[source] std::io::Error),
+}
+
+/// Reads every file and writes what it found to `out`, file by file. With `counter` every code is compared with
+/// the counter signal's (design, section 4).
+///
+/// # Errors
+/// After all files were read: [`VerifyError::Damaged`] when one is not well, else [`VerifyError::NoInput`] for the
+/// first that could not be opened. [`VerifyError::Output`] at once.
+pub fn verify(files: &[PathBuf], counter: bool, out: &mut impl Write) -> Result<(), VerifyError> {
+    let mut missing = None;
+    let (mut n_damaged, mut n_files) = (0, 0);
+    for path in files {
+        match verify_file(path, counter) {
+            Ok(report) => {
+                n_files += 1;
+                n_damaged += usize::from(!report.is_well());
+                write!(out, "{}\n{report}", path.display()).map_err(VerifyError::Output)?;
+            }
+            Err(source) => {
+                writeln!(out, "{}\n  cannot open: {source}", path.display()).map_err(VerifyError::Output)?;
+                missing.get_or_insert(VerifyError::NoInput { path: path.clone(), source });
+            }
+        }
+    }
+    match missing {
+        _ if n_damaged > 0 => Err(VerifyError::Damaged { n_damaged, n_files }),
+        Some(missing) => Err(missing),
+        None => Ok(()),
+    }
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// When it cannot be opened. What is wrong inside is in the report.
+pub fn verify_file(path: &Path, counter: bool) -> std::io::Result<Report> {
+    let mut file = File::open(path)?;
+    let file_bytes = file.metadata()?.len();
+    let mut report = Report::default();
+    let header = match Header::read(&mut file) {
+        Ok(header) => header,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
+            report.damage(format!("{error}{source}"));
+            return Ok(report);
+        }
+    };
+    let account = Account::read(&path.with_extension("json"), &mut report);
+    let n_records = records(&header, file_bytes, account.as_ref(), &mut report);
+    let mut pass = Pass::new(&header, account.as_ref(), counter, &mut report);
+    pass.run(&mut file, n_records, &mut report);
+    pass.summary(n_records, &mut report);
+    if let Some(account) = &account {
+        account.check(n_records, &pass, &mut report);
+    }
+    Ok(report)
+}
+
+/// Records that can be read, and whether the file's size agrees with the header's count.
+fn records(header: &Header, file_bytes: u64, account: Option<&Account>, report: &mut Report) -> u64 {
+    let n_whole = header.records_in(file_bytes);
+    let n_records = header.n_records.unwrap_or(n_whole);
+    let due_bytes = header.header_bytes() + n_records.saturating_mul(header.record_bytes() as u64);
+    if header.n_records.is_none() {
+        report.note("the number of records is -1: the recorder did not finish the file".to_owned());
+    }
+    if file_bytes < due_bytes {
+        report.damage(format!(
+            "the header counts {n_records} records, which end at byte {due_bytes}; the file ends at byte {file_bytes}, {} \
+             bytes are missing",
+            due_bytes - file_bytes
+        ));
+    } else if file_bytes > due_bytes {
+        let tail = format!(
+            "torn tail: {} bytes follow the last of {n_records} records, which ends at byte {due_bytes}",
+            file_bytes - due_bytes
+        );
+        if account.is_some_and(Account::is_running) {
+            report.note(format!("{tail}; the recorder was killed, `biosigd recover` removes them"));
+        } else {
+            report.damage(tail);
+        }
+    }
+    n_records.min(n_whole)
 }

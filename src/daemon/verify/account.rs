@@ -1,0 +1,144 @@
+//! What the sidecar says of the file, and whether file and sidecar agree.
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Report;
+use super::pass::Pass;
+
+/// No sidecar of ours is larger: the configuration and 9998 channels are in it.
+const SIDECAR_BYTES_MAX: u64 = 64 << 20;
+
+/// The numbers of a sidecar.
+#[derive(Debug)]
+pub(super) struct Account {
+    state: String,
+    pub(super) records: u64,
+    pub(super) frames_written: u64,
+    pub(super) first_frame: u64,
+    expected: u64,
+    delivered: u64,
+    lost: Vec<(String, u64)>,
+    not_annotated: u64,
+}
+
+impl Account {
+    /// Reads the sidecar, if there is one and it is ours.
+    pub(super) fn read(path: &Path, report: &mut Report) -> Option<Account> {
+        let mut text = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(SIDECAR_BYTES_MAX).read_to_end(&mut text));
+        match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                report.note("no sidecar: nobody says what should be in the file".to_owned());
+                return None;
+            }
+            Err(error) => {
+                report.damage(format!("cannot read the sidecar {}: {error}", path.display()));
+                return None;
+            }
+            Ok(_) => {}
+        }
+        let sidecar: Value = match serde_json::from_slice(&text) {
+            Ok(sidecar) => sidecar,
+            Err(error) => {
+                report.damage(format!("the sidecar {} is no JSON: {error}", path.display()));
+                return None;
+            }
+        };
+        // Any BIDS recording has a sidecar; only ours has a ledger.
+        if sidecar.get("ledger").is_none() && sidecar.get("frames_written").is_none() {
+            report.note("the sidecar has no ledger: it is not one of biosigd's".to_owned());
+            return None;
+        }
+        match Account::of(&sidecar) {
+            Ok(account) => Some(account),
+            Err(pointer) => {
+                report.damage(format!("the sidecar has no whole number at `{pointer}`"));
+                None
+            }
+        }
+    }
+
+    /// The numbers, or where one is missing.
+    fn of(sidecar: &Value) -> Result<Account, String> {
+        let number = |pointer: &str| sidecar.pointer(pointer).and_then(Value::as_u64).ok_or_else(|| pointer.to_owned());
+        let causes = sidecar.pointer("/ledger/recorder/lost").and_then(Value::as_object);
+        let causes = causes.ok_or("/ledger/recorder/lost")?;
+        let lost = causes.keys().map(|cause| Ok((cause.clone(), number(&format!("/ledger/recorder/lost/{cause}"))?)));
+        Ok(Account {
+            state: sidecar.get("state").and_then(Value::as_str).unwrap_or("unknown").to_owned(),
+            records: number("/records")?,
+            frames_written: number("/frames_written")?,
+            first_frame: number("/first_frame")?,
+            expected: number("/ledger/recorder/expected")?,
+            delivered: number("/ledger/recorder/delivered")?,
+            lost: lost.collect::<Result<_, String>>()?,
+            not_annotated: number("/gap_frames_not_annotated")?,
+        })
+    }
+
+    /// Whether the recorder never said that it finished.
+    pub(super) fn is_running(&self) -> bool {
+        self.state == "recording"
+    }
+
+    fn lost_total(&self) -> u64 {
+        self.lost.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// Compares the sidecar with itself and with what `pass` found in the file.
+    pub(super) fn check(&self, n_records: u64, pass: &Pass<'_>, report: &mut Report) {
+        let (frames, lost) = (self.frames_written, self.lost_total());
+        let causes: Vec<_> =
+            self.lost.iter().filter(|(_, n)| *n > 0).map(|(cause, n)| format!("{cause} {n}")).collect();
+        let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+        report.note(format!("sidecar: {}, frames from {}", self.state, self.first_frame));
+        report.note(format!("ledger: {} expected, {} delivered, {lost} lost{causes}", self.expected, self.delivered));
+        if frames != self.expected {
+            report.damage(format!("frames_written = {frames} must equal expected = {}", self.expected));
+        }
+        if self.delivered.checked_add(lost) != Some(self.expected) {
+            report.damage(format!(
+                "expected = {} must equal delivered = {} plus lost = {lost}",
+                self.expected, self.delivered
+            ));
+        }
+        let record_frames = pass.record_frames();
+        if self.is_running() {
+            if self.records > n_records {
+                report.damage(format!("the sidecar speaks of {} records, the file has {n_records}", self.records));
+            }
+            if self.records.checked_mul(record_frames) != Some(frames) {
+                report.damage(format!(
+                    "frames_written = {frames} must equal {} records of {record_frames} frames while recording",
+                    self.records
+                ));
+            }
+        } else {
+            if self.records != n_records {
+                report.damage(format!("the sidecar speaks of {} records, the file has {n_records}", self.records));
+            }
+            if n_records.saturating_mul(record_frames) < frames {
+                report.damage(format!(
+                    "frames_written = {frames} is more than {n_records} records of {record_frames} frames hold"
+                ));
+            }
+            // Records after the last frame exist for annotations only.
+            let n_needed = pass.last_annotated_record().max(frames.div_ceil(record_frames.max(1))).max(1);
+            if n_records > n_needed {
+                report.damage(format!(
+                    "frames_written = {frames} and the annotations fill {n_needed} records, the file has {n_records}"
+                ));
+            }
+        }
+        let annotated = pass.gap_frames();
+        if annotated.checked_add(self.not_annotated) != Some(lost) {
+            report.damage(format!(
+                "lost = {lost} must equal the {annotated} frames annotated BAD_ACQ_SKIP plus gap_frames_not_annotated = {}",
+                self.not_annotated
+            ));
+        }
+    }
+}
