@@ -3,11 +3,20 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Stage, high_pass, low_pass, notch};
+use super::{Stage, band_pass, dc_block, decimate, gain, high_pass, low_pass, notch, rereference};
 use crate::config::{Key, Mistakes, Table};
 
 /// Every stage there is, in the order in which they are listed to a person.
-pub const KINDS: &[Kind] = &[high_pass::KIND, low_pass::KIND, notch::KIND];
+pub const KINDS: &[Kind] = &[
+    high_pass::KIND,
+    low_pass::KIND,
+    band_pass::KIND,
+    notch::KIND,
+    dc_block::KIND,
+    rereference::KIND,
+    decimate::KIND,
+    gain::KIND,
+];
 
 /// What is known of a stage without building one.
 #[derive(Debug)]

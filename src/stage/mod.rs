@@ -1,19 +1,31 @@
 //! What is done to a block. One file per stage; `KINDS` is the table that makes the configuration, `biosigd kinds`
 //! and the tests. Stages see one block at a time and nothing else: no queue, no thread, no file.
 
+mod band_pass;
 pub mod check;
+mod dc_block;
+mod decimate;
 pub mod design;
 pub mod filter;
+mod fir;
+mod gain;
 mod high_pass;
 mod kinds;
 mod low_pass;
 mod notch;
 pub mod prelude;
+mod recount;
+mod rereference;
 
+pub use band_pass::BandPass;
+pub use dc_block::DcBlock;
+pub use decimate::Decimate;
+pub use gain::Gain;
 pub use high_pass::HighPass;
 pub use kinds::{Build, KINDS, Kind, build};
 pub use low_pass::LowPass;
 pub use notch::Notch;
+pub use rereference::Rereference;
 
 use crate::block::{Block, Stream};
 
