@@ -182,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_of_a_whole_group_and_one_of_the_rest_are_filtered_alike() {
+        let mut filter = high_pass();
+        for value in [3.0, -50.0, 1e4, 0.25] {
+            let mut same = block(|_| value, 7);
+            filter.process(&mut same);
+            assert!(same.frames_mut().all(|frame| frame.iter().all(|y| y.to_bits() == frame[0].to_bits())));
+        }
+    }
+
+    #[test]
     fn a_block_without_frames_does_not_start_the_filter() {
         let mut filter = high_pass();
         filter.process(&mut block(|_| 7.0, 0));
