@@ -1,10 +1,6 @@
 //! Keeps one band, such as alpha (8 to 13 Hz) or the 20 to 450 Hz of a surface EMG.
 
-use super::filter::Cascade;
-use super::kinds::{Kind, build};
-use crate::config::Key;
 use super::prelude::*;
-use super::{check, design};
 
 /// How far the upper edge must be above the lower, as a ratio: narrower bands lose their shape to rounding.
 const APART_MIN: f64 = 1.001;

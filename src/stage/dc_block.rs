@@ -2,10 +2,6 @@
 
 use std::f64::consts::TAU;
 
-use super::check;
-use super::filter::{Cascade, Section};
-use super::kinds::{Kind, build};
-use crate::config::Key;
 use super::prelude::*;
 
 /// The row of `dc_block`.

@@ -1,9 +1,6 @@
 //! Fewer frames a second, without aliases: for long views, slow links, and algorithms made for 250 Hz.
 
-use super::check;
 use super::fir::{DELAY_FRAMES, Decimator};
-use super::kinds::{Kind, build};
-use crate::config::Key;
 use super::prelude::*;
 use super::recount::Recount;
 

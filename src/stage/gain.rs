@@ -1,7 +1,5 @@
 //! Multiplies: undoes an amplifier before the converter, turns a sign round, changes a scale for a display.
 
-use super::kinds::{Kind, build};
-use crate::config::Key;
 use super::prelude::*;
 
 /// The row of `gain`.

@@ -1,10 +1,6 @@
 //! Removes what is slower than a corner: electrode offsets and drift, thousands of times larger than the signal.
 
-use super::filter::Cascade;
-use super::kinds::{Kind, build};
 use super::prelude::*;
-use super::{check, design};
-use crate::config::Key;
 
 /// The row of `high_pass`.
 pub(super) const KIND: Kind = Kind {

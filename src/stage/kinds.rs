@@ -3,19 +3,19 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Stage, band_pass, dc_block, decimate, gain, high_pass, low_pass, notch, rereference};
-use crate::config::{Key, Mistakes, Table};
+use super::Stage;
+use crate::config::{Mistakes, Table};
 
 /// Every stage there is, in the order in which they are listed to a person.
 pub const KINDS: &[Kind] = &[
-    high_pass::KIND,
-    low_pass::KIND,
-    band_pass::KIND,
-    notch::KIND,
-    dc_block::KIND,
-    rereference::KIND,
-    decimate::KIND,
-    gain::KIND,
+    super::high_pass::KIND,
+    super::low_pass::KIND,
+    super::band_pass::KIND,
+    super::notch::KIND,
+    super::dc_block::KIND,
+    super::rereference::KIND,
+    super::decimate::KIND,
+    super::gain::KIND,
 ];
 
 /// What is known of a stage without building one.
@@ -31,6 +31,17 @@ pub struct Kind {
     pub example: &'static str,
     /// Reads the keys and makes the stage; `None` when there are mistakes that leave nothing to check.
     pub build: Build,
+}
+
+/// One key of a stage in the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name; the unit comes last.
+    pub name: &'static str,
+    /// The value it has when left out, as TOML.
+    pub default: &'static str,
+    /// What it means, its unit and its range.
+    pub help: &'static str,
 }
 
 /// Makes a stage from its table, from which `kind` has been taken.

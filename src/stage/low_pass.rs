@@ -1,10 +1,6 @@
 //! Removes what is faster than a corner: muscle in an EEG, converter noise above the band of interest.
 
-use super::filter::Cascade;
-use super::kinds::{Kind, build};
 use super::prelude::*;
-use super::{check, design};
-use crate::config::Key;
 
 /// The row of `low_pass`.
 pub(super) const KIND: Kind = Kind {

@@ -1,5 +1,8 @@
 //! What is done to a block. One file per stage; `KINDS` is the table that makes the configuration, `biosigd kinds`
 //! and the tests. Stages see one block at a time and nothing else: no queue, no thread, no file.
+//!
+//! What follows is the page for authors, `src/stage/README.md`.
+#![doc = include_str!("README.md")]
 
 mod band_pass;
 pub mod check;

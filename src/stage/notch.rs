@@ -1,10 +1,6 @@
 //! Removes the mains hum: one frequency and, where asked, its multiples.
 
-use super::filter::Cascade;
-use super::kinds::{Kind, build};
 use super::prelude::*;
-use super::{check, design};
-use crate::config::Key;
 
 /// The row of `notch`.
 pub(super) const KIND: Kind = Kind {

@@ -1,7 +1,5 @@
 //! Voltages are differences: this stage changes what they are differences to.
 
-use super::kinds::{Kind, build};
-use crate::config::Key;
 use super::prelude::*;
 
 /// The row of `rereference`.
