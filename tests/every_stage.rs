@@ -7,7 +7,8 @@ mod allocations;
 mod stages;
 
 use biosigd::block::{Block, Head, Stream};
-use biosigd::stage::{KINDS, Key, Kind, Stage};
+use biosigd::config::Key;
+use biosigd::stage::{KINDS, Kind, Stage};
 
 /// One group of eight channels and a rest, so that both ways through the vectorised loops are taken.
 const N_CHANNELS: usize = 11;

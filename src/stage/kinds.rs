@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::config::{Mistakes, Table};
+use crate::config::{Key, Mistakes, Table};
 
 /// Every stage there is, in the order in which they are listed to a person.
 pub const KINDS: &[Kind] = &[
@@ -31,17 +31,6 @@ pub struct Kind {
     pub example: &'static str,
     /// Reads the keys and makes the stage; `None` when there are mistakes that leave nothing to check.
     pub build: Build,
-}
-
-/// One key of a stage in the configuration.
-#[derive(Debug)]
-pub struct Key {
-    /// Its name; the unit comes last.
-    pub name: &'static str,
-    /// The value it has when left out, as TOML.
-    pub default: &'static str,
-    /// What it means, its unit and its range.
-    pub help: &'static str,
 }
 
 /// Makes a stage from its table, from which `kind` has been taken.
