@@ -85,7 +85,30 @@ impl Channel {
     /// Whether the unit is a voltage; stages made for voltages leave other channels alone.
     #[must_use]
     pub fn is_voltage(&self) -> bool {
-        matches!(self.unit.as_str(), "V" | "mV" | "uV" | "µV" | "nV")
+        self.microvolts_per_unit().is_some()
+    }
+
+    /// The channel as stages see it: in microvolts where its unit is a voltage, else unchanged. The codes stay the
+    /// same, so a recording keeps the unit of its source.
+    #[must_use]
+    pub fn in_microvolts(&self) -> Channel {
+        let mut channel = self.clone();
+        if let Some(microvolts) = self.microvolts_per_unit() {
+            channel.physical_min *= microvolts;
+            channel.physical_max *= microvolts;
+            "uV".clone_into(&mut channel.unit);
+        }
+        channel
+    }
+
+    fn microvolts_per_unit(&self) -> Option<f64> {
+        match self.unit.as_str() {
+            "V" => Some(1e6),
+            "mV" => Some(1e3),
+            "uV" | "\u{b5}V" => Some(1.0),
+            "nV" => Some(1e-3),
+            _ => None,
+        }
     }
 }
 
@@ -100,5 +123,15 @@ mod tests {
         // Two roundings of f64 at 2e5: far below one code, which is 0.022 uV.
         assert!((physical(channel.digital_min) - channel.physical_min).abs() < 1e-9);
         assert!((physical(channel.digital_max) - channel.physical_max).abs() < 1e-9);
+    }
+
+    #[test]
+    fn stages_see_microvolts() {
+        let mut channel = Channel::microvolts_24_bit("Fp1", 2.5);
+        "mV".clone_into(&mut channel.unit);
+        let seen = channel.in_microvolts();
+        assert_eq!((seen.unit.as_str(), seen.physical_max), ("uV", 2500.0));
+        "degC".clone_into(&mut channel.unit);
+        assert_eq!(channel.in_microvolts(), channel);
     }
 }

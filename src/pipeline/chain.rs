@@ -7,7 +7,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::Sender;
 use super::process::no_slack;
-use crate::block::{Block, Cause, End, Flags, Head, Pool, RawBlock, Stream, Tally};
+use crate::block::{Block, Cause, Channel, End, Flags, Head, Pool, RawBlock, Stream, Tally};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;
 use crate::sink::{LiveBlock, Samples};
@@ -76,6 +76,10 @@ impl Chain {
         stages: Vec<(String, Box<dyn Stage>)>,
         metrics: &Metrics,
     ) -> Result<Chain, (usize, StageError)> {
+        let mut input = input.clone();
+        if from == From::Raw {
+            input.channels = input.channels.iter().map(Channel::in_microvolts).collect();
+        }
         let mut stream = input.clone();
         let mut samples_max = stream.block_frames_max * stream.n_channels();
         let mut slots = Vec::with_capacity(stages.len());
@@ -96,8 +100,8 @@ impl Chain {
             name: name.to_owned(),
             from,
             slots,
-            scale: input.channels.iter().map(crate::block::Channel::scale).collect(),
-            offset: input.channels.iter().map(crate::block::Channel::offset).collect(),
+            scale: input.channels.iter().map(Channel::scale).collect(),
+            offset: input.channels.iter().map(Channel::offset).collect(),
             pool: Pool::new(CHAIN_SLABS, || Block::new(&stream, samples_max)),
             slabs_free: metrics.pool_slabs_free.with_label_values(&[name]),
             faults: metrics.stage_faults.clone(),

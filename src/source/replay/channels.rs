@@ -3,33 +3,21 @@
 use crate::block::{Channel, ChannelType};
 use crate::edf::Signal;
 
-/// The channel of `signal`. Voltages become microvolts, which is what stages count on; all else stays as it is.
+/// The channel of `signal`, its unit and ranges exactly as the file has them: a new recording must say the same.
 pub(super) fn channel(signal: &Signal) -> Channel {
-    let to_microvolts = match signal.unit.as_str() {
-        "V" => Some(6),
-        "mV" => Some(3),
-        "uV" => Some(0),
-        "nV" => Some(-3),
-        _ => None,
-    };
-    let physical = |value: f64| to_microvolts.map_or(value, |decimals| shift(value, decimals));
-    Channel {
+    let mut channel = Channel {
         name: signal.label.clone(),
-        kind: kind(&signal.label, to_microvolts.is_some()),
-        unit: if to_microvolts.is_some() { "uV".to_owned() } else { signal.unit.clone() },
-        physical_min: physical(signal.physical_min),
-        physical_max: physical(signal.physical_max),
+        kind: ChannelType::Misc,
+        unit: signal.unit.clone(),
+        physical_min: signal.physical_min,
+        physical_max: signal.physical_max,
         digital_min: signal.digital_min,
         digital_max: signal.digital_max,
         transducer: signal.transducer.clone(),
         prefilter: signal.prefilter.clone(),
-    }
-}
-
-/// `value * 10^decimals`, exact in decimal: a header's `3.27675` mV are 3276.75 uV and not 3276.7499999999995, which
-/// would not fit into the eight characters of the next header.
-fn shift(value: f64, decimals: i32) -> f64 {
-    format!("{value}e{decimals}").parse().unwrap_or(value)
+    };
+    channel.kind = kind(&signal.label, channel.is_voltage());
+    channel
 }
 
 /// The type by the first word of the label (EDF+ specification 2.1.3, "standard texts"). A label of a single word
@@ -82,15 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn voltages_are_microvolts_to_the_last_digit() {
-        for (value, unit, microvolts) in
-            [(3.27675, "mV", 3276.75), (2.5, "V", 2_500_000.0), (187_500.0, "uV", 187_500.0), (12.8, "nV", 0.0128)]
-        {
+    fn units_and_ranges_stay_as_they_are() {
+        for (value, unit) in [(3.27675, "mV"), (187_500.0, "uV"), (40.5, "degC")] {
             let channel = channel(&signal("Fp1", unit, value));
-            assert_eq!((channel.unit.as_str(), channel.physical_max), ("uV", microvolts));
-            assert_eq!(channel.physical_min, -microvolts);
+            assert_eq!((channel.unit.as_str(), channel.physical_max), (unit, value));
         }
-        let channel = channel(&signal("Temp rectal", "degC", 40.5));
-        assert_eq!((channel.unit.as_str(), channel.physical_max), ("degC", 40.5));
     }
 }
