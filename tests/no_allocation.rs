@@ -1,0 +1,162 @@
+//! The whole daemon at 32 channels x 4 kSPS, with clients that come and go: after its start the three real-time
+//! threads do not allocate, nor free. Counted by a global allocator, by thread.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(unsafe_code, reason = "a global allocator is unsafe to write")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The threads that must not, by the names the kernel has.
+const REAL_TIME: [&str; 3] = ["acquire", "process", "record-intake"];
+
+/// How long they are watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// Calls of the allocator by thread: the kernel's thread number, modulo the length. Neighbouring numbers differ.
+static CALLS: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+
+thread_local! {
+    static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+struct Counting;
+
+fn count() {
+    // A thread at its very end has no slot any more; it is not one of those that are watched.
+    let slot = SLOT.try_with(|slot| {
+        if slot.get() == usize::MAX {
+            slot.set(slot_of(u64::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or(0)));
+        }
+        slot.get()
+    });
+    if let Ok(slot) = slot {
+        CALLS[slot].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn slot_of(thread: u64) -> usize {
+    usize::try_from(thread).unwrap_or(0) % CALLS.len()
+}
+
+// SAFETY: unsafe because a wrong allocator breaks everything; sound because every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on unchanged.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promises are passed on unchanged.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on unchanged.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The kernel's numbers of the threads called as in `REAL_TIME`.
+fn real_time_threads() -> Vec<(String, u64)> {
+    let mut threads = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
+        if REAL_TIME.contains(&name.as_str()) {
+            threads.push((name, task.file_name().to_str().unwrap().parse().unwrap()));
+        }
+    }
+    threads
+}
+
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+/// One client that takes a few messages and leaves, politely or not.
+fn visit(port: u16, turn: usize) {
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let url = format!("ws://127.0.0.1:{port}/v1/stream?streams={}", ["raw", "live", "live,raw"][turn % 3]);
+    let (mut client, _) = tungstenite::client(url, socket).unwrap();
+    for _ in 0..3 + turn % 7 {
+        client.read().unwrap();
+    }
+    if turn % 2 == 0 {
+        client.close(None).unwrap();
+        while client.read().is_ok() {}
+    }
+}
+
+#[test]
+fn real_time_threads_do_not_allocate() {
+    let dir = tempfile::tempdir().unwrap();
+    // Free now; nothing else asks for it before the daemon does.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = dir.path().join("no-allocation.toml");
+    let text = format!(
+        r#"
+        [source]
+        signal = "eeg"
+        [[chain.live.stage]]
+        kind = "high_pass"
+        [[chain.live.stage]]
+        kind = "notch"
+        harmonics = 3
+        [[chain.slow.stage]]
+        kind = "decimate"
+        factor = 4
+        [chain.copy]
+        from = "live"
+        [recorder]
+        min_free_gb = 0
+        [http]
+        listen = "127.0.0.1:{port}"
+        "#
+    );
+    std::fs::write(&config, text).unwrap();
+    let arguments = ["biosigd", "run", "-c", config.to_str().unwrap()].map(std::ffi::OsString::from);
+    let daemon = std::thread::spawn(move || biosigd::daemon::cli::main(arguments.into_iter()));
+    let start = Instant::now();
+    while get(port, "/healthz").is_none() || real_time_threads().len() < REAL_TIME.len() {
+        assert!(!daemon.is_finished() && start.elapsed() < Duration::from_secs(30), "the daemon does not start");
+        std::thread::yield_now();
+    }
+    // The first block of each thread is part of the start.
+    while get(port, "/metrics").is_none_or(|text| text.contains("delivered_frames_total{consumer=\"recorder\"} 0\n")) {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing is recorded");
+    }
+    let threads = real_time_threads();
+    assert_eq!(threads.len(), REAL_TIME.len(), "{threads:?}");
+    let before: Vec<u64> = threads.iter().map(|(_, id)| CALLS[slot_of(*id)].load(Ordering::Relaxed)).collect();
+    let (watch, mut turn) = (Instant::now(), 0);
+    while watch.elapsed() < WATCHED {
+        visit(port, turn);
+        get(port, "/metrics").unwrap();
+        turn += 1;
+    }
+    let after: Vec<u64> = threads.iter().map(|(_, id)| CALLS[slot_of(*id)].load(Ordering::Relaxed)).collect();
+    let status = get(port, "/api/v1/status").unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+    daemon.join().unwrap();
+    println!("{turn} clients came and went");
+    for ((name, _), (before, after)) in threads.iter().zip(before.iter().zip(&after)) {
+        assert!(*before > 0, "{name} was not seen when it began: the count is blind");
+        assert_eq!(after - before, 0, "{name} called the allocator");
+    }
+    assert!(turn > 5, "clients came and went");
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert!(status["ledger"]["process"]["delivered"].as_u64().unwrap() > 4000, "{status}");
+}
