@@ -98,6 +98,19 @@ impl Tally {
         difference
     }
 
+    /// These losses, which stand directly before `frame`, in frames of a stream that keeps those frames whose index is
+    /// a multiple of `ratio`: cause by cause, so that their sum is exactly what the index of that stream jumps by.
+    #[must_use]
+    pub fn in_frames_of(&self, ratio: u64, frame: u64) -> Tally {
+        let mut tally = Tally::default();
+        let mut at = frame.saturating_sub(self.total());
+        for (cause, n_frames) in self.iter() {
+            tally.add(cause, (at + n_frames).div_ceil(ratio) - at.div_ceil(ratio));
+            at += n_frames;
+        }
+        tally
+    }
+
     /// Every cause with its count, also those of zero.
     pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         Cause::ALL.iter().map(|&cause| (cause, self.get(cause)))
@@ -135,6 +148,17 @@ mod tests {
         for (i, cause) in Cause::ALL.iter().enumerate() {
             assert_eq!(*cause as usize, i);
         }
+    }
+
+    #[test]
+    fn fewer_frames_are_lost_of_a_slower_stream_and_none_twice() {
+        let mut tally = Tally::default();
+        tally.add(Cause::Missed, 9);
+        tally.add(Cause::Spi, 12);
+        // Of the lost 10..31, the frames 16 (missed) and 24 (spi) would have been kept.
+        let slower = tally.in_frames_of(8, 31);
+        assert_eq!((slower.get(Cause::Missed), slower.get(Cause::Spi), slower.total()), (1, 1, 2));
+        assert_eq!(tally.in_frames_of(1, 31), tally);
     }
 
     #[test]

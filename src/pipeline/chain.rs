@@ -53,9 +53,13 @@ pub struct Chain {
     faults: IntCounter,
     out: Option<Sender<LiveBlock>>,
     latest: Option<Arc<Block>>,
+    /// Lost before the chains, as of the last turn: in frames of `raw`, and of this stream.
+    lost_raw: Tally,
+    lost_before: Tally,
     /// Lost in this chain or in one it reads from, in frames of this stream.
     lost: Tally,
-    next_frame: u64,
+    /// The last turn's block was lost, so that the stages have missed something.
+    missed: bool,
 }
 
 /// Slabs of a chain, term by term.
@@ -108,8 +112,10 @@ impl Chain {
             stream,
             out: None,
             latest: None,
+            lost_raw: Tally::default(),
+            lost_before: Tally::default(),
             lost: Tally::default(),
-            next_frame: 0,
+            missed: false,
         })
     }
 
@@ -146,9 +152,9 @@ impl Chain {
     /// panics.
     pub(super) fn run(&mut self, parent: Option<Parent<'_>>, raw: &Head) {
         self.latest = None;
-        let ratio = u64::from(self.stream.ratio);
-        let expected_next = raw.next_frame() / ratio;
-        let Some(parent) = parent else { return self.lose(Cause::StageFault, raw, expected_next) };
+        self.count_before(&raw.lost, raw.first_frame);
+        let flags = if self.missed { raw.flags.with(Flags::GAP) } else { raw.flags };
+        let Some(parent) = parent else { return self.lose(Cause::StageFault, raw) };
         let (slots, scale, offset) = (&mut self.slots, &self.scale, &self.offset);
         let (faults, name) = (&self.faults, &self.name);
         let filled = self.pool.fill(|block| {
@@ -156,17 +162,16 @@ impl Chain {
                 Parent::Raw(codes) => block.convert(codes, scale, offset),
                 Parent::Chain(other) => block.copy(other),
             }
-            block.head.flags = raw.flags;
-            slots.iter_mut().all(|slot| slot.run(block, raw.flags.has(Flags::GAP), name, faults))
+            block.head.flags = flags;
+            slots.iter_mut().all(|slot| slot.run(block, flags.has(Flags::GAP), name, faults))
         });
         match filled {
-            None => self.lose(Cause::PoolEmpty, raw, expected_next),
-            Some((_, false)) => self.lose(Cause::StageFault, raw, expected_next),
+            None => self.lose(Cause::PoolEmpty, raw),
+            Some((_, false)) => self.lose(Cause::StageFault, raw),
             Some((block, true)) => {
-                self.next_frame = expected_next;
+                self.missed = false;
                 if let Some(out) = &self.out {
-                    let mut head = Head { lost: scaled(&raw.lost, ratio), ..block.head };
-                    head.lost.merge(&self.lost);
+                    let head = Head { lost: self.lost_in_all(), ..block.head };
                     if head.n_frames > 0 {
                         out.send(LiveBlock { head, samples: Samples::Units(Arc::clone(&block)) }, &no_slack);
                     }
@@ -179,19 +184,36 @@ impl Chain {
 
     /// Says downstream that there will be no more.
     pub(super) fn close(mut self, end: &End) {
+        self.count_before(&end.lost, end.next_frame);
         if let Some(out) = self.out.take() {
-            let ratio = u64::from(self.stream.ratio);
-            let mut lost = scaled(&end.lost, ratio);
-            lost.merge(&self.lost);
-            out.close(End { next_frame: end.next_frame / ratio, lost });
+            out.close(End { next_frame: self.index(end.next_frame), lost: self.lost_in_all() });
         }
     }
 
+    /// The first frame of this stream that stands at `raw_frame` or after it.
+    fn index(&self, raw_frame: u64) -> u64 {
+        raw_frame.div_ceil(u64::from(self.stream.ratio))
+    }
+
+    /// Takes note of what `raw` had lost before `raw_frame`.
+    ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    fn lose(&mut self, cause: Cause, raw: &Head, expected_next: u64) {
-        let first_frame = raw.first_frame / u64::from(self.stream.ratio);
-        self.lost.add(cause, expected_next - first_frame.min(expected_next));
-        self.next_frame = expected_next;
+    fn count_before(&mut self, lost_raw: &Tally, raw_frame: u64) {
+        let gap = lost_raw.since(&self.lost_raw);
+        self.lost_before.merge(&gap.in_frames_of(u64::from(self.stream.ratio), raw_frame));
+        self.lost_raw = *lost_raw;
+    }
+
+    fn lost_in_all(&self) -> Tally {
+        let mut lost = self.lost_before;
+        lost.merge(&self.lost);
+        lost
+    }
+
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn lose(&mut self, cause: Cause, raw: &Head) {
+        self.lost.add(cause, self.index(raw.next_frame()) - self.index(raw.first_frame));
+        self.missed = true;
     }
 }
 
@@ -222,14 +244,65 @@ impl Slot {
     }
 }
 
-/// Frames of `raw` as frames of a stream that has one for `ratio` of them.
-fn scaled(lost: &Tally, ratio: u64) -> Tally {
-    if ratio == 1 {
-        return *lost;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{Channel, Follower};
+    use crate::pipeline::{Bell, Popped, WhenFull, link};
+    use crate::stage::Decimate;
+
+    /// Panics in its fourth block.
+    struct Faulty(u32);
+
+    impl Stage for Faulty {
+        fn prepare(&mut self, input: &Stream) -> Result<Stream, StageError> {
+            Ok(input.clone())
+        }
+
+        fn process(&mut self, _: &mut Block) {
+            self.0 += 1;
+            assert_ne!(self.0, 4, "a mistake of its author");
+        }
     }
-    let mut scaled = Tally::default();
-    for (cause, n_frames) in lost.iter() {
-        scaled.add(cause, n_frames / ratio);
+
+    #[test]
+    fn the_frames_of_a_slower_stream_are_all_delivered_or_lost_for_the_right_cause() {
+        let metrics = Metrics::new("test").unwrap();
+        let channels = vec![Channel::microvolts_24_bit("a", 1000.0)];
+        let input = Stream { rate_hz: 1000.0, channels, block_frames_max: 40, ratio: 1, delay_s: 0.0 };
+        let decimate: Decimate = toml::from_str("factor = 8").unwrap();
+        let stages: Vec<(String, Box<dyn Stage>)> =
+            vec![("decimate".into(), Box::new(decimate)), ("faulty".into(), Box::new(Faulty(0)))];
+        let mut chain = Chain::prepare("slow", From::Raw, &input, stages, &metrics).unwrap();
+        let (sender, receiver) = link("websocket.slow", WhenFull::DropOldest, Bell::Thread, &metrics);
+        chain.send_to(sender);
+
+        let (mut follower, mut delivered) = (Follower::default(), 0);
+        let mut head = Head::default();
+        // Frames missed before each block, and its length: some blocks bring no frame, some gaps cost none.
+        for (missed, n_frames) in [(0, 10), (21, 4), (3, 3), (0, 40), (2, 1), (100, 7), (0, 40)] {
+            head.lost.add(Cause::Missed, missed);
+            head.first_frame = head.next_frame() + missed;
+            head.n_frames = n_frames;
+            let mut raw = RawBlock::new(&input, 0);
+            raw.head = head;
+            chain.run(Some(Parent::Raw(&raw)), &head);
+            while let Popped::Block(block) = receiver.pop() {
+                assert_eq!(follower.arrived(&block.head, Cause::ClientSlow).get(Cause::ClientSlow), 0);
+                delivered += block.head.n_frames as u64;
+            }
+        }
+        // Five frames at the end, of which none would have been kept but 232.
+        head.lost.add(Cause::Spi, 5);
+        chain.close(&End { next_frame: head.next_frame() + 5, lost: head.lost });
+        let Popped::Ended(end) = receiver.pop() else { panic!("the chain is closed") };
+        follower.ended(&end, Cause::ClientSlow);
+
+        assert_eq!(end.next_frame, (10 + 25 + 6 + 40 + 3 + 107 + 40 + 5_u64).div_ceil(8));
+        assert_eq!(delivered + follower.lost().total(), end.next_frame);
+        assert_eq!(follower.lost().get(Cause::ClientSlow), 0);
+        // The fourth block was 41..81: frames 48, 56, 64, 72 and 80 of `raw`.
+        assert_eq!(follower.lost().get(Cause::StageFault), 5);
+        assert_eq!(follower.lost().get(Cause::Spi), 1);
     }
-    scaled
 }

@@ -31,7 +31,9 @@ impl Recount {
     pub(super) fn head(&mut self, input: &Head) -> Head {
         let (first_frame, next_frame) = (self.index(input.first_frame), self.index(input.next_frame()));
         self.flags = self.flags.with(input.flags);
-        self.count_lost(input);
+        let gap = input.lost.since(&self.lost_in);
+        self.lost_out.merge(&gap.in_frames_of(self.factor, input.first_frame));
+        self.lost_in = input.lost;
         let mut output =
             Head { first_frame, n_frames: (next_frame - first_frame) as usize, lost: self.lost_out, ..*input };
         output.flags = self.flags;
@@ -49,18 +51,6 @@ impl Recount {
     /// The first frame of the output that stands at `input_frame` or after it.
     fn index(&self, input_frame: u64) -> u64 {
         input_frame.div_ceil(self.factor)
-    }
-
-    /// Cause by cause, the frames of the output that stood within the gap before this block. Their sum is exactly
-    /// what the output's index jumps by.
-    fn count_lost(&mut self, input: &Head) {
-        let gap = input.lost.since(&self.lost_in);
-        let mut at = input.first_frame.saturating_sub(gap.total());
-        for (cause, n_frames) in gap.iter() {
-            self.lost_out.add(cause, self.index(at + n_frames) - self.index(at));
-            at += n_frames;
-        }
-        self.lost_in = input.lost;
     }
 }
 
