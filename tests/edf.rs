@@ -233,6 +233,8 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_header_comes_back(signals in proptest::collection::vec(any_signal(), 1..20), n_records in proptest::option::of(0..99_999_999_u64)) {
         let fits = signals.iter().all(|signal| signal.physical_min != signal.physical_max

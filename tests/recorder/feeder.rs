@@ -1,5 +1,7 @@
 //! What several tests need: a source of counter frames in front of a recorder.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::path::{Path, PathBuf};
 
 use biosigd::block::{Cause, Channel, Head, Marker, Stream, Tally};
@@ -15,6 +17,11 @@ pub(crate) fn counter(frame: u64, channel: u64) -> i32 {
 /// The frames from `first` on, packed.
 pub(crate) fn packed(first: u64, n_frames: u64, n_channels: usize) -> Vec<u8> {
     let codes = (first..first + n_frames).flat_map(|frame| (0..n_channels as u64).map(move |c| counter(frame, c)));
+    pack(codes)
+}
+
+/// Codes as the packed ring carries them.
+pub(crate) fn pack(codes: impl Iterator<Item = i32>) -> Vec<u8> {
     codes.flat_map(|code| code.to_le_bytes().into_iter().take(3)).collect()
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Account {
     expected: u64,
     delivered: u64,
     lost: Vec<(String, u64)>,
-    not_annotated: u64,
+    pub(super) not_annotated: u64,
 }
 
 impl Account {
