@@ -110,9 +110,9 @@ impl<'a> TalArea<'a> {
 
     /// Appends an annotation. False, and nothing written, when there is no room left.
     ///
-    /// The text is cut at [`TEXT_BYTES_MAX`] bytes on a character's border; control characters other than tab and
-    /// line breaks become spaces (EDF+ 2.2.2); an empty text, which means time-keeping, becomes `n/a`; a negative
-    /// duration is left out.
+    /// The text is cut at [`TEXT_BYTES_MAX`] bytes on a character's border. Control characters other than tab become
+    /// spaces: EDF+ (2.2.2) forbids most and allows line breaks, with which MNE silently drops the annotation. An empty
+    /// text, which means time-keeping, becomes `n/a`; a negative duration is left out.
     pub fn push(&mut self, annotation: &Annotation) -> bool {
         let mut tal = signed(annotation.onset_ns);
         if let Some(duration_ns) = annotation.duration_ns.filter(|duration_ns| *duration_ns >= 0) {
@@ -127,7 +127,7 @@ impl<'a> TalArea<'a> {
             if n_bytes > TEXT_BYTES_MAX {
                 break;
             }
-            let allowed = character >= ' ' || matches!(character, '\t' | '\n' | '\r');
+            let allowed = character >= ' ' || character == '\t';
             tal.push(if allowed { character } else { ' ' });
         }
         tal.push_str("\u{14}\0");
@@ -192,7 +192,7 @@ mod tests {
         let mut bytes = [1; 700];
         let mut area = TalArea::new(&mut bytes, 0);
         // 511 bytes, then a character of two: it does not fit any more.
-        assert!(area.push(&annotation(-1, Some(-1), &format!("\x14\x15\0{}\u{b5}", "a".repeat(508)))));
+        assert!(area.push(&annotation(-1, Some(-1), &format!("\x14\n\0{}\u{b5}", "a".repeat(508)))));
         assert!(!area.push(&annotation(0, None, &"b".repeat(170))), "it would end beyond the area");
         assert!(area.push(&annotation(0, None, "")));
         assert_eq!(bytes[699], 0);
