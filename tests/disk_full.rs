@@ -93,3 +93,22 @@ fn a_recording_ends_cleanly_before_the_disk_is_full() {
     assert!(matches!(recorder.open(&Default::default()), Err(SinkError::DiskLow { .. })), "none begins");
     assert_eq!(std::fs::read_dir(disk.path()).expect("lists").count(), 2);
 }
+
+#[test]
+fn a_gap_that_would_fill_the_disk_is_broken_off() {
+    let Some(disk) = SmallDisk::new("40m") else { return };
+    let mut plan = feeder::plan(disk.path(), 1000.0, 10);
+    plan.min_free_bytes = 20 << 20;
+    let mut feeder = Feeder::with(plan, 0);
+    let file = feeder.recorder.progress().file.expect("a file");
+    feeder.frames(1500);
+    feeder.gap(Cause::Reinit, 1_300_000);
+    let error = feeder.try_frames(10).expect_err("39 MB do not fit");
+    assert!(matches!(error, SinkError::DiskLow { .. }), "{error}");
+    let report = verify_file(&file, true).expect("opens");
+    assert!(report.is_well(), "{report}");
+    let sidecar = feeder::sidecar(&file);
+    assert_eq!(sidecar["state"], format!("ended: {error}"));
+    assert_eq!(sidecar["ledger"]["recorder"]["delivered"], 1500);
+    assert_eq!(feeder.try_frames(1).expect_err("over").to_string(), "no recording is open");
+}

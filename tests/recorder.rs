@@ -216,6 +216,20 @@ fn markers_that_are_left_over_come_in_padded_records() {
 }
 
 #[test]
+fn markers_told_before_the_file_is_open_are_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), 250.0, 1)).expect("fits");
+    for frame in [9, 10, 11] {
+        recorder.marker(Marker { frame, offset_ns: 0, duration_ns: None, text: frame.to_string() });
+    }
+    recorder.open(&Head { first_frame: 10, ..Head::default() }).expect("opens");
+    recorder.close(&Tally::default()).expect("closes");
+    let (_, _, annotations) = read(&recorder.progress().file.expect("a file"));
+    let texts: Vec<_> = annotations.iter().map(|annotation| annotation.text.as_str()).collect();
+    assert_eq!(texts, ["10", "11"], "9 came before the first frame");
+}
+
+#[test]
 fn a_gap_of_ten_hours_is_filled() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut feeder = Feeder::new(dir.path(), 10.0, 1, 0);

@@ -23,6 +23,7 @@ mod record;
 mod recording;
 mod sidecar;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
@@ -68,9 +69,14 @@ pub struct BdfRecorder {
     shape: RecordPlan,
     about: About,
     active: Option<Recording>,
+    /// Markers that came while no recording was open: the next one may begin before them.
+    early: VecDeque<Marker>,
     /// The recordings before the active one.
     finished: Progress,
 }
+
+/// Markers that are kept while no recording is open; the oldest go first.
+const EARLY_MAX: usize = 4096;
 
 impl BdfRecorder {
     /// A recorder for `plan.stream`. Touches no file.
@@ -82,7 +88,14 @@ impl BdfRecorder {
         header::check(&plan.stream)?;
         let shape = record_plan(plan.stream.rate_hz, plan.stream.n_channels()).map_err(SinkError::Format)?;
         header::warn(&plan.stream, &shape);
-        Ok(BdfRecorder { plan, shape, about: About::default(), active: None, finished: Progress::default() })
+        Ok(BdfRecorder {
+            plan,
+            shape,
+            about: About::default(),
+            active: None,
+            early: VecDeque::new(),
+            finished: Progress::default(),
+        })
     }
 
     /// What the next recording, and only that one, will be about.
@@ -106,7 +119,8 @@ impl BdfRecorder {
         self.active = None;
     }
 
-    /// Ends the recording where the disk refused; where space is low the caller closes it.
+    /// Ends the recording where the disk refused. Where a sync finds that space is low, the caller closes it, because the
+    /// record in work still fits.
     fn after(&mut self, result: Result<(), SinkError>) -> Result<(), SinkError> {
         let Err(error) = result else { return Ok(()) };
         if !matches!(error, SinkError::DiskLow { .. }) {
@@ -135,7 +149,9 @@ impl RawSink for BdfRecorder {
         self.finished.free_bytes = space.free_bytes;
         looked?;
         let about = std::mem::take(&mut self.about);
-        self.active = Some(Recording::open(&self.plan, &self.shape, &about, first, space)?);
+        let mut recording = Recording::open(&self.plan, &self.shape, &about, first, space)?;
+        self.early.drain(..).for_each(|marker| recording.marker(marker));
+        self.active = Some(recording);
         Ok(())
     }
 
@@ -144,13 +160,23 @@ impl RawSink for BdfRecorder {
             return Err(SinkError::Format("no recording is open".to_owned()));
         };
         let result = recording.write(block);
+        if let Err(low @ SinkError::DiskLow { .. }) = result {
+            // Space ran low within a long gap; what comes after it can no longer stand at its place.
+            self.close(&Tally::default())?;
+            return Err(low);
+        }
         self.after(result)
     }
 
     fn marker(&mut self, marker: Marker) {
         if let Some(recording) = &mut self.active {
-            recording.marker(marker);
+            return recording.marker(marker);
         }
+        // A source that reads ahead tells its events before the block comes that opens the file.
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(marker);
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {
