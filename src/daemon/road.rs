@@ -77,8 +77,8 @@ impl Drop for RingsWhenDropped {
     }
 }
 
-/// Builds everything and starts it.
-pub(super) fn start(loaded: Loaded, session: &str) -> Result<Road, Failure> {
+/// Builds everything and starts it; requests are answered at `port`.
+pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<Road, Failure> {
     let Loaded { settings, metrics, raw, recordings, mut source, mut chains, .. } = loaded;
     let (stop, recording) = (Arc::new(Stop::default()), Arc::new(Mutex::new(RecordingStatus::default())));
     let progress = || Arc::new(Progress::default());
@@ -226,10 +226,9 @@ pub(super) fn start(loaded: Loaded, session: &str) -> Result<Road, Failure> {
         recorder_wanted: settings.recorder.record == Record::Auto,
         health: Health::new(block_s, acquire_progress, process_progress, to_option(settings.records(), disk_progress)),
         draining: std::sync::atomic::AtomicBool::new(false),
-        listen: settings.listen,
         hosts: settings.http.hosts.clone(),
     });
-    let http = http::Server::start(Arc::clone(&context))?;
+    let http = http::Server::start(Arc::clone(&context), port)?;
     let mut refused: Vec<Refused> = (0..n_threads).flat_map(|_| reports.recv().unwrap_or_default()).collect();
     // Everything is allocated: now it can be locked.
     if paced {

@@ -1,5 +1,6 @@
 //! The daemon's life: starts the road, watches it, drains it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::load::{Loaded, load};
 use super::road::{self, Road};
-use super::{Failure, log, plan};
+use super::{Failure, http, log, plan};
 use crate::block::{Account, Cause};
 use crate::pipeline::Ledger;
 use crate::rt::utc_now_ns;
@@ -32,10 +33,11 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let loaded = load(file)?;
     log::start(loaded.settings.log.level);
     let asked = Asked::register()?;
-    greet(&loaded);
+    let port = http::Port::listen(loaded.settings.listen)?;
+    greet(&loaded, port.address);
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
-    let road = road::start(loaded, &session)?;
+    let road = road::start(loaded, port, &session)?;
     for refused in &road.refused {
         tracing::warn!("{refused}");
     }
@@ -79,7 +81,7 @@ impl Asked {
     }
 }
 
-fn greet(loaded: &Loaded) {
+fn greet(loaded: &Loaded, address: SocketAddr) {
     let (raw, settings) = (&loaded.raw, &loaded.settings);
     tracing::info!("biosigd {}, configuration: {}", env!("CARGO_PKG_VERSION"), loaded.name);
     tracing::info!(
@@ -90,7 +92,7 @@ fn greet(loaded: &Loaded) {
         raw.block_frames_max,
         road::slack_text(&*loaded.source)
     );
-    tracing::info!("look at http://{}/", settings.listen);
+    tracing::info!("look at http://{address}/");
     if settings.records() {
         let dir = std::path::absolute(&loaded.recordings).unwrap_or_else(|_| loaded.recordings.clone());
         tracing::info!("recordings go to {}: {}", dir.display(), plan::disk(loaded));

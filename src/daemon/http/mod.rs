@@ -12,7 +12,6 @@ mod routes;
 mod server;
 mod status;
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,7 +22,7 @@ use crate::pipeline::{Ledger, RecordingStatus};
 use crate::sink::websocket::{Door, Feed};
 
 pub(super) use health::Health;
-pub(super) use server::Server;
+pub(super) use server::{Port, Server};
 
 /// What answers are made of.
 pub(super) struct Context {
@@ -40,7 +39,6 @@ pub(super) struct Context {
     pub(super) health: Health,
     /// Set by `main` when it begins to stop, read by this thread; `Relaxed`, it changes one word of the status.
     pub(super) draining: AtomicBool,
-    pub(super) listen: SocketAddr,
     /// Names that requests may be addressed to, besides this machine's own.
     pub(super) hosts: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -33,11 +34,27 @@ pub(in crate::daemon) struct Server {
     waker: Waker,
 }
 
+/// The port, taken but not yet answered at: whoever comes early waits in the kernel's queue.
+pub(in crate::daemon) struct Port {
+    listener: TcpListener,
+    /// Where it is; tells the number where port 0 was asked for.
+    pub(in crate::daemon) address: SocketAddr,
+}
+
+impl Port {
+    /// Listens at `address`.
+    pub(in crate::daemon) fn listen(address: SocketAddr) -> Result<Port, Failure> {
+        let failure = |source| Failure::Port { address: address.to_string(), source };
+        let listener = TcpListener::bind(address).map_err(failure)?;
+        let address = listener.local_addr().map_err(failure)?;
+        Ok(Port { listener, address })
+    }
+}
+
 impl Server {
-    /// Listens and begins to answer.
-    pub(in crate::daemon) fn start(context: Arc<Context>) -> Result<Server, Failure> {
-        let port = |source| Failure::Port { address: context.listen.to_string(), source };
-        let mut listener = TcpListener::bind(context.listen).map_err(port)?;
+    /// Begins to answer at `port`.
+    pub(in crate::daemon) fn start(context: Arc<Context>, port: Port) -> Result<Server, Failure> {
+        let mut listener = port.listener;
         let system = |source| Failure::System { what: "the http thread cannot be made", source };
         let poll = Poll::new().map_err(system)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
