@@ -76,9 +76,7 @@ fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Fail
     let drafts = chains::read(&mut root, &mut mistakes);
     root.finish(&mut mistakes);
 
-    let (Some((source_kind, plan)), Some(settings)) = (plan, settings) else {
-        return Err(Failure::Config(mistakes));
-    };
+    let Some((source_kind, plan)) = plan else { return Err(Failure::Config(mistakes)) };
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let source = match plan.open(&Opening { base, block_frames: settings.acquire.block_frames }) {
         Ok(source) => source,

@@ -193,8 +193,9 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
 ];
 
 impl Settings {
-    /// Takes the daemon's sections out of the file. `None` when one of them could not be read at all.
-    pub(super) fn read(root: &mut Table<'_>, cores: &Cores, mistakes: &mut Mistakes) -> Option<Settings> {
+    /// Takes the daemon's sections out of the file. Sections with wrong values read as their defaults, so that what
+    /// is built from them can be checked further: a ring of a NaN of seconds cannot be laid out.
+    pub(super) fn read(root: &mut Table<'_>, cores: &Cores, mistakes: &mut Mistakes) -> Settings {
         let acquire = root.section("acquire", mistakes);
         let process = root.section("process", mistakes);
         let recorder = root.section("recorder", mistakes);
@@ -202,31 +203,26 @@ impl Settings {
         let http = root.section("http", mistakes);
         let log = root.section("log", mistakes);
         let daemon = root.section("daemon", mistakes);
-        let (a, p) = (acquire.read::<Acquire>(mistakes), process.read::<Process>(mistakes));
-        if let (Some(a), Some(p)) = (&a, &p) {
-            check_threads((&acquire, a), (&process, p), cores, mistakes);
+        let mut a: Acquire = acquire.read(mistakes).unwrap_or_default();
+        let mut p: Process = process.read(mistakes).unwrap_or_default();
+        let before = mistakes.len();
+        check_threads((&acquire, &a), (&process, &p), cores, mistakes);
+        if mistakes.len() > before {
+            (a, p) = (Acquire::default(), Process::default());
         }
-        let r: Option<Recorder> = recorder.read(mistakes);
-        if let Some(r) = &r {
-            check_recorder(&recorder, r, mistakes);
+        let mut r: Recorder = recorder.read(mistakes).unwrap_or_default();
+        let before = mistakes.len();
+        check_recorder(&recorder, &r, mistakes);
+        if mistakes.len() > before {
+            r = Recorder::default();
         }
-        let w: Option<Websocket> = websocket.read(mistakes);
-        if let Some(w) = &w {
-            between(&websocket, "clients_max", w.clients_max, 0, 1024, mistakes);
-            between(&websocket, "client_buffer_kib", w.client_buffer_kib, 16, 65_536, mistakes);
-        }
-        let h: Option<Http> = http.read(mistakes);
-        let listen = h.as_ref().and_then(|h| check_http(&http, h, mistakes));
-        Some(Settings {
-            acquire: a?,
-            process: p?,
-            recorder: r?,
-            websocket: w?,
-            http: h?,
-            listen: listen?,
-            log: log.read(mistakes)?,
-            daemon: daemon.read(mistakes)?,
-        })
+        let w: Websocket = websocket.read(mistakes).unwrap_or_default();
+        between(&websocket, "clients_max", w.clients_max, 0, 1024, mistakes);
+        between(&websocket, "client_buffer_kib", w.client_buffer_kib, 16, 65_536, mistakes);
+        let h: Http = http.read(mistakes).unwrap_or_default();
+        let listen = check_http(&http, &h, mistakes);
+        let (log, daemon) = (log.read(mistakes).unwrap_or_default(), daemon.read(mistakes).unwrap_or_default());
+        Settings { acquire: a, process: p, recorder: r, websocket: w, http: h, listen, log, daemon }
     }
 }
 
@@ -283,11 +279,12 @@ fn check_recorder(table: &Table<'_>, r: &Recorder, mistakes: &mut Mistakes) {
     }
 }
 
-fn check_http(table: &Table<'_>, h: &Http, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+/// The address to listen at; any one where there was a mistake.
+fn check_http(table: &Table<'_>, h: &Http, mistakes: &mut Mistakes) -> SocketAddr {
     let Ok(listen) = h.listen.parse::<SocketAddr>() else {
         let text = format!("listen = \"{}\" must be an address and a port, such as 127.0.0.1:8707", h.listen);
         table.refuse(mistakes, "listen", text);
-        return None;
+        return SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     };
     if !listen.ip().is_loopback() && !h.allow_unauthenticated {
         let text = format!(
@@ -297,7 +294,7 @@ fn check_http(table: &Table<'_>, h: &Http, mistakes: &mut Mistakes) -> Option<So
         );
         table.refuse(mistakes, "listen", text);
     }
-    Some(listen)
+    listen
 }
 
 /// Where recordings go: absolute as it is, else relative to the service's state directory, else as the design says.
