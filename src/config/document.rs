@@ -17,6 +17,8 @@ pub struct Document<'t> {
 #[derive(Debug)]
 pub(super) struct File<'t> {
     pub(super) text: &'t str,
+    /// Where its lines end, so that the line of each of many keys is found without counting from the start.
+    newlines: Vec<usize>,
 }
 
 impl<'t> Document<'t> {
@@ -26,7 +28,8 @@ impl<'t> Document<'t> {
     /// When the text is not TOML: the first place where it is not, since what follows an unclosed quote or bracket
     /// is guesswork.
     pub fn parse(file_name: &str, text: &'t str) -> Result<Document<'t>, Mistakes> {
-        let file = File { text };
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let file = File { text, newlines };
         match DeTable::parse(text) {
             Ok(root) => Ok(Document { file, root: root.into_inner() }),
             Err(error) => {
@@ -54,7 +57,7 @@ impl File<'_> {
     /// The line (from 1) of a byte of the text. An end of file after the last newline belongs to the last line.
     pub(super) fn line(&self, byte: usize) -> usize {
         let last = self.text.len().saturating_sub(1);
-        1 + self.text.as_bytes()[..byte.min(last)].iter().filter(|&&b| b == b'\n').count()
+        1 + self.newlines.partition_point(|newline| *newline < byte.min(last))
     }
 
     /// The text of a place; empty when the place is not one of this text.

@@ -10,6 +10,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::words::{nearest, unknown_field, wrong_value};
 use super::{Mistakes, Table};
 
+/// A table with more mistakes than this is no table of its owner: the rest would be told over and over.
+const STRUCK_MAX: usize = 100;
+
 impl Table<'_> {
     /// Reads what has not been taken into `T`, a struct with `#[serde(deny_unknown_fields, default)]`, and notes
     /// every mistake in it. A key with a mistake reads as its default, so that checks of the others can go on.
@@ -39,6 +42,12 @@ impl Table<'_> {
             let text = unknown_field(error.message(), taken).unwrap_or_else(|| wrong_value(error.message(), &written));
             mistakes.add(self.file.line(place.start), self.part(), text);
             struck.push(key);
+            if struck.len() == STRUCK_MAX {
+                let text =
+                    format!("there are {STRUCK_MAX} mistakes up to here; the rest of this table was not looked at");
+                mistakes.add(self.file.line(place.start), self.part(), text);
+                return None;
+            }
         }
     }
 

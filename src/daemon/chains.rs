@@ -31,6 +31,9 @@ pub(super) struct Draft<'d> {
 /// The longest name of a chain: it is a label value and part of `websocket.NAME`.
 const NAME_MAX: usize = 32;
 
+/// A stream's number is one byte on the wire, and 0 is `raw`.
+const CHAINS_MAX: usize = 255;
+
 /// Takes all chains out of the file, in the order in which they run: each after the one it reads from.
 pub(super) fn read<'d>(root: &mut Table<'d>, mistakes: &mut Mistakes) -> Vec<Draft<'d>> {
     let mut drafts = Vec::new();
@@ -48,6 +51,9 @@ pub(super) fn read<'d>(root: &mut Table<'d>, mistakes: &mut Mistakes) -> Vec<Dra
             stages.push((stage, built));
         }
         let from = table.read::<Keys>(mistakes).unwrap_or_default().from;
+        if drafts.len() == CHAINS_MAX {
+            mistakes.add(table.line(), table.part(), format!("there can be at most {CHAINS_MAX} chains"));
+        }
         drafts.push(Draft { name, table, from, stages });
     }
     in_order(drafts, mistakes)

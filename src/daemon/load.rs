@@ -1,6 +1,7 @@
 //! From a configuration file to everything that can be built before a thread starts. A daemon that came past here
 //! has proved its configuration.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ const BUILT_IN: &str = include_str!("../../config/simulated.toml");
 
 /// Where the packaged daemon is configured.
 const SYSTEM_FILE: &str = "/etc/biosigd/biosigd.toml";
+
+/// Beyond this a file is something else that was named by mistake, and is not read to its end, which may never come.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A proven configuration and what was built from it.
 pub(super) struct Loaded {
@@ -43,8 +47,13 @@ pub(super) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
     let file = file.or_else(|| system.exists().then_some(system));
     let (name, text) = match file {
         Some(path) => {
-            let bytes = std::fs::read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
+            let bytes = read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
             let name = path.display().to_string();
+            if bytes.len() as u64 > FILE_BYTES_MAX {
+                let mut mistakes = Mistakes::new(&name);
+                mistakes.add(1, "", "the file is larger than 1 MiB; a configuration is some KiB of text");
+                return Err(Failure::Config(mistakes));
+            }
             match String::from_utf8(bytes) {
                 Ok(text) => (name, text),
                 Err(error) => return Err(Failure::Config(not_utf8(&name, &error))),
@@ -53,6 +62,13 @@ pub(super) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
         None => ("built-in".to_owned(), BUILT_IN.to_owned()),
     };
     build(name, text, file)
+}
+
+/// The file, or as much of it as shows that it is too large.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Mistakes {

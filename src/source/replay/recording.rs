@@ -181,6 +181,10 @@ impl Recording {
     }
 }
 
+/// The longest record that is replayed. Sleep stages come in records of 30 s; a header that says a day or more lies, and
+/// times counted in it would overflow.
+const RECORD_S_MAX: f64 = 86_400.0;
+
 #[allow(clippy::cast_possible_truncation, reason = "292 years of nanoseconds fit i64; the cast saturates")]
 fn nearest_ns(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64
@@ -201,6 +205,9 @@ fn frames_per_record(header: &Header) -> Result<usize, String> {
     }
     if header.record_duration_ns() <= 0 {
         return Err(format!("records of {} s are shorter than a nanosecond", header.record_duration_text));
+    }
+    if header.record_duration_s > RECORD_S_MAX {
+        return Err(format!("records of {} s are longer than a day", header.record_duration_text));
     }
     Ok(first.samples_per_record)
 }

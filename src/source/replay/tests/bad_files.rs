@@ -39,6 +39,8 @@ fn each_bad_file_gives_its_message() {
         (with(244, b"0       "), "byte 244, duration of a data record: `0` must be above 0 seconds"),
         (with(244, b"-1      "), "byte 244, duration of a data record: `-1` must be above 0 seconds"),
         (with(244, b"1e-12   "), "records of 1e-12 s are shorter than a nanosecond"),
+        (with(244, b"86401   "), "records of 86401 s are longer than a day"),
+        (with(244, b"1e300   "), "records of 1e300 s are longer than a day"),
         (
             with(256 + 120 * 3, b"8388607 "),
             "byte 640, digital maximum of signal 0: `8388607` must be above the digital minimum, 8388607",
