@@ -7,25 +7,18 @@ pub(super) struct Answer {
     status: &'static str,
     content_type: &'static str,
     body: Cow<'static, [u8]>,
-    allow: bool,
     cached: bool,
 }
 
 impl Answer {
     pub(super) fn ok(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Answer {
-        Answer { status: "200 OK", content_type, body: body.into(), allow: false, cached: false }
+        Answer { status: "200 OK", content_type, body: body.into(), cached: false }
     }
 
     /// An answer that says what was wrong with the request, as text.
     pub(super) fn refuse(status: &'static str, why: &str) -> Answer {
         let body = format!("{why}\n").into_bytes();
-        Answer {
-            status,
-            content_type: "text/plain; charset=utf-8",
-            body: body.into(),
-            allow: status.starts_with("405"),
-            cached: false,
-        }
+        Answer { status, content_type: "text/plain; charset=utf-8", body: body.into(), cached: false }
     }
 
     /// Bytes to send; `head` leaves the body out, as HEAD wants it.
@@ -37,7 +30,12 @@ impl Answer {
             self.content_type,
             self.body.len(),
             if self.cached { "no-cache" } else { "no-store" },
-            if self.allow { "Allow: GET, HEAD\r\n" } else { "" },
+            match self.status.split_at(3).0 {
+                // RFC 9110, sections 15.5.6 and 15.5.22: what would be right instead.
+                "405" => "Allow: GET, HEAD\r\n",
+                "426" => "Upgrade: websocket\r\n",
+                _ => "",
+            },
         )
         .into_bytes();
         if !head {

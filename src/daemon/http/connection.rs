@@ -19,6 +19,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// and take the answer with it (RFC 9112, section 9.6).
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// Reads and writes in one turn: a client that sends without end would otherwise have the thread for itself.
+const STEPS_MAX: usize = 32;
+
 enum State {
     Head(Vec<u8>),
     Answer { bytes: Vec<u8>, sent: usize },
@@ -29,6 +32,8 @@ enum State {
 pub(super) enum Outcome {
     /// It waits for its socket.
     Stays,
+    /// It could go on at once, but others come first.
+    Yields,
     /// It is done with.
     Over,
     /// It goes to the live stream.
@@ -58,9 +63,9 @@ impl Connection {
         matches!(self.state, State::Head(_))
     }
 
-    /// Goes on as far as the socket allows.
+    /// Goes on as far as the socket allows, and no further than its turn.
     pub(super) fn serve(&mut self, context: &Context) -> Outcome {
-        loop {
+        for _ in 0..STEPS_MAX {
             let step = match &mut self.state {
                 State::Head(head) => match read_head(&mut self.socket, head, context) {
                     Ok(Routed::Partial) => return Outcome::Over,
@@ -104,6 +109,7 @@ impl Connection {
                 Err(_) => return Outcome::Over,
             }
         }
+        Outcome::Yields
     }
 }
 

@@ -166,6 +166,14 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         match connection.serve(&self.context) {
             Outcome::Stays => {}
+            Outcome::Yields => {
+                // Registered anew, a socket that is ready is reported again.
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                if let Err(error) = self.poll.registry().reregister(&mut connection.socket, token, interest) {
+                    tracing::warn!("a connection cannot be watched: {error}");
+                    self.connections.remove(&token);
+                }
+            }
             Outcome::Over => drop(self.connections.remove(&token)),
             Outcome::Upgrades(upgrade) => {
                 let Some(mut connection) = self.connections.remove(&token) else { return };

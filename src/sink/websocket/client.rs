@@ -1,7 +1,8 @@
 //! One client: its socket, its bounded buffer, and what it was sent. Whatever it does or does not do, only it loses.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -19,6 +20,8 @@ const SLOW: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(30);
 /// A client is asked for a sign of life this often, and dropped after three of them without any.
 const PING: Duration = Duration::from_secs(20);
+/// Reads in one turn: a client that talks without end would otherwise have the thread for itself.
+const READS_MAX: usize = 32;
 
 /// A message that waits for its turn.
 #[derive(Debug)]
@@ -70,6 +73,8 @@ pub(super) struct Client {
     behind_since: Option<Instant>,
     heard: Instant,
     asked: Instant,
+    /// It broke the protocol: what it says from now on is thrown away, so that it can take the reason.
+    deaf: bool,
     state: State,
     _seat: Seat,
 }
@@ -105,6 +110,7 @@ impl Client {
             behind_since: None,
             heard: now,
             asked: now,
+            deaf: false,
             state: State::Open,
             _seat: seat,
         }
@@ -181,6 +187,14 @@ impl Client {
                 *books.sent_bytes += block.bytes.len() as u64;
                 (books.handed_over)(block.stream, block.edge_ns);
             }
+            if let State::Closing(_) = self.state {
+                // Nothing follows a close frame; what waits is lost when the client is buried. One that broke the
+                // protocol cannot answer it: the end of the connection must do.
+                if self.deaf && self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+                    return Err(Gone);
+                }
+                return Ok(());
+            }
             let Some(next) = self.waiting.pop_front() else {
                 self.behind_since = None;
                 return Ok(());
@@ -216,23 +230,33 @@ impl Client {
         }
     }
 
-    /// Reads whatever the client says: answers to pings and its goodbye. Other messages mean nothing here.
-    pub(super) fn listen(&mut self) -> Result<(), Gone> {
-        loop {
+    /// Reads whatever the client says: answers to pings and its goodbye. Other messages mean nothing here. True when
+    /// there may be more, which has to wait until others had their turn.
+    pub(super) fn listen(&mut self) -> Result<bool, Gone> {
+        for _ in 0..READS_MAX {
+            if self.deaf {
+                match self.socket.get_mut().read(&mut [0; 4096]) {
+                    Ok(0) => return Err(Gone),
+                    Ok(_) => continue,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    Err(_) => return Err(Gone),
+                }
+            }
             match self.socket.read() {
                 Ok(_) => self.heard = Instant::now(),
-                Err(error) if would_block(&error) => return Ok(()),
+                Err(error) if would_block(&error) => return Ok(false),
                 Err(Error::Capacity(_)) => {
+                    self.deaf = true;
                     self.close(CloseCode::Size, "messages to this server are at most 16 KiB");
-                    return Ok(());
                 }
                 Err(Error::Protocol(_) | Error::Utf8(_)) => {
+                    self.deaf = true;
                     self.close(CloseCode::Protocol, "not a WebSocket frame");
-                    return Ok(());
                 }
                 Err(_) => return Err(Gone),
             }
         }
+        Ok(true)
     }
 
     /// What time alone decides: asks for a sign of life, tells a slow client, drops one whose time is up.

@@ -8,13 +8,15 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use serde_json::Value;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::client::{Books, Client, OutgoingBlock};
+use super::client::{Books, Client, Gone, OutgoingBlock};
 use super::door::{Door, Newcomer};
 use super::{Feed, hello, wire};
 use crate::block::{Account, Tally};
 use crate::sink::{LiveBlock, LiveSink, Traffic};
 
 const WAKER: Token = Token(0);
+
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// The send buffer that the kernel keeps for a client. A small one shows a slow client at once; the default of
 /// megabytes would hide seconds.
@@ -109,8 +111,7 @@ impl Hub {
         client.say(hello, &mut books!(self));
         let token = Token(self.next_token);
         self.next_token += 1;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(client.socket_mut(), token, interest) {
+        if let Err(error) = self.poll.registry().register(client.socket_mut(), token, INTEREST) {
             tracing::warn!("a client cannot be watched and is refused: {error}");
             return;
         }
@@ -122,7 +123,14 @@ impl Hub {
     fn serve(&mut self, token: Token) {
         let Some(client) = self.clients.get_mut(&token) else { return };
         let mut books = books!(self);
-        if client.listen().and_then(|()| client.pump(&mut books)).is_err() {
+        let outcome = client.listen().and_then(|more| client.pump(&mut books).map(|()| more));
+        // Registered anew, a socket that is ready is reported again.
+        let again = |client: &mut Client| self.poll.registry().reregister(client.socket_mut(), token, INTEREST);
+        let stays = match outcome {
+            Ok(more) => !more || again(client).is_ok(),
+            Err(Gone) => false,
+        };
+        if !stays {
             client.bury(&mut books);
             self.clients.remove(&token);
         }
@@ -231,7 +239,7 @@ impl LiveSink for Hub {
                 if client.is_idle() {
                     client.close(CloseCode::Away, "the daemon stops");
                 }
-                let stays = client.listen().and_then(|()| client.pump(&mut books)).is_ok();
+                let stays = client.listen().and_then(|_| client.pump(&mut books)).is_ok();
                 if !stays {
                     client.bury(&mut books);
                 }
