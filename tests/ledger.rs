@@ -1,0 +1,186 @@
+//! The acceptance run: the counter signal at 32 channels x 4 kSPS with the recorder on and three clients, of which one
+//! never reads. Every frame is in the file with the right code, the two readers have every frame, the third finds
+//! close code 1013 when it reads again, and every ledger adds up, in the metrics, the status and the sidecar alike.
+//!
+//! 20 s, or as many seconds as `BIOSIGD_LEDGER_S` says (`tests/run --long`: 60).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use biosigd::source::synthetic::counter_code;
+use serde_json::Value;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+type Client = WebSocket<TcpStream>;
+
+fn get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+fn connect(address: &str, query: &str) -> Client {
+    let socket = TcpStream::connect(address).unwrap();
+    let url = format!("ws://{address}/v1/stream?{query}");
+    tungstenite::client(url, socket).unwrap().0
+}
+
+/// Starts the daemon in `dir`; returns it with the address from its log.
+fn start(dir: &Path) -> (Child, String, thread::JoinHandle<String>) {
+    let config = dir.join("counter.toml");
+    let text = "[source]\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
+                [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(&config, text).unwrap();
+    let mut daemon =
+        Command::new(env!("CARGO_BIN_EXE_biosigd")).arg("-c").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().expect("the daemon ended before it said where to look").unwrap();
+        if let Some((_, rest)) = line.split_once("look at http://") {
+            break rest.trim_end_matches('/').to_owned();
+        }
+    };
+    let log = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    (daemon, address, log)
+}
+
+/// What a reader of `raw` saw.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: u64,
+    missing: u64,
+    wrong: u64,
+}
+
+/// Reads `raw` until the daemon closes, and checks every code.
+fn read_all(mut client: Client) -> Seen {
+    let (mut seen, mut next) = (Seen::default(), None);
+    loop {
+        match client.read() {
+            Ok(Message::Binary(bytes)) => {
+                let first = u64::from_le_bytes(bytes[8..16].try_into().unwrap());
+                let n_channels = usize::from(u16::from_le_bytes(bytes[26..28].try_into().unwrap()));
+                let missing = u64::from(u32::from_le_bytes(bytes[28..32].try_into().unwrap()));
+                assert_eq!(first, next.unwrap_or(first) + missing, "the header says what is missing");
+                let samples = bytes[32..].chunks_exact(4).map(|code| i32::from_le_bytes(code.try_into().unwrap()));
+                for (i, code) in samples.enumerate() {
+                    let frame = first + (i / n_channels) as u64;
+                    seen.wrong += u64::from(code != counter_code(frame, i % n_channels));
+                }
+                let n_frames = u64::from(u16::from_le_bytes(bytes[24..26].try_into().unwrap()));
+                (seen.frames, seen.missing) = (seen.frames + n_frames, seen.missing + missing);
+                next = Some(first + n_frames);
+            }
+            Ok(_) => {}
+            Err(_) => return seen,
+        }
+    }
+}
+
+fn lost(account: &Value) -> u64 {
+    account["lost"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum()
+}
+
+fn count(account: &Value, key: &str) -> u64 {
+    account[key].as_u64().unwrap()
+}
+
+/// The same ledger out of the metrics' text.
+fn in_metrics(metrics: &str, consumer: &str, name: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(&format!("biosigd_{name}_frames_total{{")));
+    let mine = lines.filter(|line| line.contains(&format!("consumer=\"{consumer}\"")));
+    mine.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The status and the metrics of one instant: no ledger changed from before the metrics to after them.
+fn at_a_quiet_moment(address: &str) -> (Value, String) {
+    let status = || serde_json::from_str::<Value>(&get(address, "/api/v1/status")).unwrap();
+    for _ in 0..1000 {
+        let before = status();
+        let metrics = get(address, "/metrics");
+        if status()["ledger"] == before["ledger"] {
+            return (before, metrics);
+        }
+    }
+    panic!("the ledger never stood still for the time of two requests");
+}
+
+#[test]
+fn every_frame_is_delivered_or_counted() {
+    let seconds = std::env::var("BIOSIGD_LEDGER_S").map_or(20, |text| text.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let (mut daemon, address, log) = start(dir.path());
+    let begin = Instant::now();
+    let readers: Vec<_> = (0..2)
+        .map(|_| connect(&address, "streams=raw"))
+        .map(|client| thread::spawn(move || read_all(client)))
+        .collect();
+    let mut sleeper = connect(&address, "streams=raw,live");
+
+    thread::sleep(Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
+
+    // The sleeper reads again: what the kernel had, then the reason.
+    let reason = loop {
+        match sleeper.read() {
+            Ok(Message::Close(frame)) => break frame.unwrap(),
+            Ok(_) => {}
+            Err(error) => panic!("no close frame came: {error}"),
+        }
+    };
+    assert_eq!(reason.code, CloseCode::Again, "{reason}");
+    while !matches!(sleeper.read(), Err(tungstenite::Error::ConnectionClosed)) {}
+
+    let (status, metrics) = at_a_quiet_moment(&address);
+    for (consumer, account) in status["ledger"].as_object().unwrap() {
+        for name in ["expected", "delivered", "lost"] {
+            let of_status = if name == "lost" { lost(account) } else { count(account, name) };
+            assert_eq!(in_metrics(&metrics, consumer, name), of_status, "{consumer} {name}");
+        }
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&daemon), rustix::process::Signal::TERM).unwrap();
+    let seen: Vec<Seen> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    assert!(daemon.wait().unwrap().success());
+    let log = log.join().unwrap();
+    println!("{log}");
+
+    // The final ledgers, as the log tells them: everything adds up.
+    for line in log.lines().filter(|line| line.contains(" frames expected, ")) {
+        let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        assert_eq!(numbers[0], numbers[1] + numbers[2], "{line}");
+    }
+    let ledger = |consumer: &str| {
+        let line = log.lines().rev().find(|line| line.contains(&format!(" {consumer}: "))).unwrap();
+        line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect::<Vec<u64>>()
+    };
+    let sidecar = std::fs::read_dir(dir.path().join("recordings")).unwrap().flatten();
+    let sidecar =
+        sidecar.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    let file = sidecar.with_extension("bdf");
+    let sidecar: Value = serde_json::from_str(&std::fs::read_to_string(sidecar).unwrap()).unwrap();
+    let account = &sidecar["ledger"]["recorder"];
+    assert_eq!(ledger("recorder"), [count(account, "expected"), count(account, "delivered"), lost(account)]);
+    assert_eq!(sidecar["frames_written"], account["expected"]);
+    assert_eq!(lost(account), 0, "the recorder loses nothing: {account}");
+    assert!(count(account, "delivered") >= seconds * 3990, "{account}");
+
+    for seen in &seen {
+        assert_eq!((seen.wrong, seen.missing), (0, 0), "{seen:?}");
+        assert!(seen.frames >= seconds * 3900, "{seen:?}");
+    }
+    let [expected, delivered, lost_raw] = ledger("websocket.raw")[..3] else { panic!("three numbers") };
+    let got: u64 = seen.iter().map(|seen| seen.frames).sum();
+    assert!(delivered >= got && lost_raw > 0 && expected == delivered + lost_raw, "the sleeper lost: {log}");
+
+    let verify =
+        Command::new(env!("CARGO_BIN_EXE_biosigd")).arg("verify").arg("--counter").arg(&file).output().unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
