@@ -76,7 +76,13 @@ fn samples<T: Copy>(
     bytes: &mut Vec<u8>,
 ) {
     match chosen {
-        None => bytes.extend(all.iter().flat_map(|sample| bytes_of(*sample))),
+        None => {
+            let start = bytes.len();
+            bytes.resize(start + all.len() * 4, 0);
+            for (to, sample) in bytes[start..].chunks_exact_mut(4).zip(all) {
+                to.copy_from_slice(&bytes_of(*sample));
+            }
+        }
         Some(chosen) => {
             for frame in all.chunks_exact(n_channels) {
                 bytes.extend(chosen.iter().flat_map(|channel| bytes_of(frame[*channel])));
