@@ -302,9 +302,11 @@ fn a_block_that_does_not_follow_ends_the_recording() {
 #[ignore = "a measurement"]
 fn throughput() {
     let folder = std::env::var_os("BIOSIGD_BENCH_DIR").map_or_else(std::env::temp_dir, std::path::PathBuf::from);
-    for (n_channels, block_frames, n_blocks) in [(8, 40, 40_000), (32, 40, 20_000), (32, 400, 2000), (1024, 40, 800)] {
+    for (rate_hz, n_channels, block_frames, n_blocks) in
+        [(4000, 8, 40, 40_000), (4000, 32, 40, 20_000), (4096, 32, 400, 2000), (4000, 1024, 40, 800)]
+    {
         let dir = tempfile::tempdir_in(&folder).expect("a folder");
-        let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), 4000.0, n_channels)).expect("fits");
+        let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), f64::from(rate_hz), n_channels)).expect("fits");
         let codes = feeder::packed(0, block_frames, n_channels);
         let mut head = Head { n_frames: usize::try_from(block_frames).expect("few"), ..Head::default() };
         recorder.open(&head).expect("opens");
@@ -318,7 +320,7 @@ fn throughput() {
         let with_sync = start.elapsed().as_secs_f64();
         let samples = (n_blocks * block_frames * n_channels as u64) as f64 * 1e-6;
         println!(
-            "{n_channels} channels, blocks of {block_frames}: {:.0} million samples/s written, {:.0} with the last sync",
+            "{n_channels} channels at {rate_hz} Hz, blocks of {block_frames}: {:.0} million samples/s written, {:.0} with the last sync",
             samples / seconds,
             samples / with_sync
         );
