@@ -105,6 +105,14 @@ fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Fail
     let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
     let streams = streams(&document, &settings, &chains, &mut mistakes);
     let recordings = settings::recordings_dir(&settings.recorder.dir, file);
+    if settings.records() {
+        if let Err(error) = crate::sink::recorder::check(&raw) {
+            let mut nothing = Mistakes::new("");
+            let table = document.root().section("source", &mut nothing);
+            table
+                .refuse_error(&mut mistakes, format!("{error}; to record nothing, set record = \"off\" in [recorder]"));
+        }
+    }
     check_memory(&document, &settings, &raw, &chains, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(Failure::Config(mistakes));

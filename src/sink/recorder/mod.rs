@@ -62,6 +62,15 @@ pub struct About {
     pub notes: String,
 }
 
+/// Whether a recorder can be made for `stream`, without making one.
+///
+/// # Errors
+/// As [`BdfRecorder::new`].
+pub fn check(stream: &Stream) -> Result<(), SinkError> {
+    header::check(stream)?;
+    record_plan(stream.rate_hz, stream.n_channels()).map(drop).map_err(SinkError::Format)
+}
+
 /// Writes BDF+C recordings, one at a time.
 #[derive(Debug)]
 pub struct BdfRecorder {
