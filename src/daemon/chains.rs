@@ -119,7 +119,11 @@ pub(super) fn prepare(drafts: Vec<Draft<'_>>, raw: &Stream, metrics: &Metrics, m
             built.into_iter().map(|(table, stage)| (table, (table.part().to_owned(), stage))).unzip();
         match Chain::prepare(&draft.name, from, &input, named, metrics) {
             Ok(chain) => chains.push(chain),
-            Err((place, error)) => places[place].refuse_error(mistakes, error),
+            Err(errors) => {
+                for (place, error) in errors {
+                    places[place].refuse_error(mistakes, error);
+                }
+            }
         }
     }
     chains

@@ -251,7 +251,7 @@ fn check_threads(
     }
     between(acquire, "priority", a.priority, 3, 99, mistakes);
     between(process, "priority", p.priority, 2, 98, mistakes);
-    if p.priority >= a.priority && p.priority <= 98 {
+    if p.priority >= a.priority && (2..=98).contains(&p.priority) {
         let text = format!("priority = {} must be below acquire.priority, {}", p.priority, a.priority);
         process.refuse(mistakes, "priority", text);
     }

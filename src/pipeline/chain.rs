@@ -72,14 +72,14 @@ impl Chain {
     /// Prepares `stages` (with their names) for blocks of `input`.
     ///
     /// # Errors
-    /// The place in the list of the stage that does not fit, and why.
+    /// The place in the list of each stage that does not fit, and why; stages after it are tried without it.
     pub fn prepare(
         name: &str,
         from: From,
         input: &Stream,
         stages: Vec<(String, Box<dyn Stage>)>,
         metrics: &Metrics,
-    ) -> Result<Chain, (usize, StageError)> {
+    ) -> Result<Chain, Vec<(usize, StageError)>> {
         let mut input = input.clone();
         if from == From::Raw {
             input.channels = input.channels.iter().map(Channel::in_microvolts).collect();
@@ -87,8 +87,15 @@ impl Chain {
         let mut stream = input.clone();
         let mut samples_max = stream.block_frames_max * stream.n_channels();
         let mut slots = Vec::with_capacity(stages.len());
+        let mut errors = Vec::new();
         for (i, (kind, mut stage)) in stages.into_iter().enumerate() {
-            let output = stage.prepare(&stream).map_err(|error| (i, error))?;
+            let output = match stage.prepare(&stream) {
+                Ok(output) => output,
+                Err(error) => {
+                    errors.push((i, error));
+                    continue;
+                }
+            };
             samples_max = samples_max.max(output.block_frames_max * output.n_channels());
             slots.push(Slot {
                 reshapes: output.rate_hz != stream.rate_hz || output.channels != stream.channels,
@@ -98,6 +105,9 @@ impl Chain {
                 stage,
             });
             stream = output;
+        }
+        if !errors.is_empty() {
+            return Err(errors);
         }
         metrics.pool_slabs.with_label_values(&[name]).set(CHAIN_SLABS as i64);
         Ok(Chain {
