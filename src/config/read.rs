@@ -43,9 +43,8 @@ impl Table<'_> {
             mistakes.add(self.file.line(place.start), self.part(), text);
             struck.push(key);
             if struck.len() == STRUCK_MAX {
-                let text =
-                    format!("there are {STRUCK_MAX} mistakes up to here; the rest of this table was not looked at");
-                mistakes.add(self.file.line(place.start), self.part(), text);
+                let text = format!("this table has {STRUCK_MAX} mistakes or more; the others are not shown");
+                mistakes.add(self.line(), self.part(), text);
                 return None;
             }
         }

@@ -28,6 +28,13 @@ pub(super) struct Draft<'d> {
     stages: Vec<(Table<'d>, Option<Box<dyn Stage>>)>,
 }
 
+/// All chains of a file.
+pub(super) struct Drafts<'d> {
+    in_order: Vec<Draft<'d>>,
+    /// Also of those that cannot be put in order: whoever asks for one of them makes no second mistake.
+    pub(super) names: Vec<String>,
+}
+
 /// The longest name of a chain: it is a label value and part of `websocket.NAME`.
 const NAME_MAX: usize = 32;
 
@@ -35,7 +42,7 @@ const NAME_MAX: usize = 32;
 const CHAINS_MAX: usize = 255;
 
 /// Takes all chains out of the file, in the order in which they run: each after the one it reads from.
-pub(super) fn read<'d>(root: &mut Table<'d>, mistakes: &mut Mistakes) -> Vec<Draft<'d>> {
+pub(super) fn read<'d>(root: &mut Table<'d>, mistakes: &mut Mistakes) -> Drafts<'d> {
     let mut drafts = Vec::new();
     for (name, mut table) in root.named("chain", mistakes) {
         let plain =
@@ -56,7 +63,8 @@ pub(super) fn read<'d>(root: &mut Table<'d>, mistakes: &mut Mistakes) -> Vec<Dra
         }
         drafts.push(Draft { name, table, from, stages });
     }
-    in_order(drafts, mistakes)
+    let names = drafts.iter().map(|draft: &Draft<'_>| draft.name.clone()).collect();
+    Drafts { in_order: in_order(drafts, mistakes), names }
 }
 
 /// Sorts chains so that each comes after the one it reads from; names chains that read from nothing or in a circle.
@@ -104,9 +112,9 @@ fn in_circle(start: &Draft<'_>, drafts: &[Draft<'_>]) -> bool {
 }
 
 /// Fits every stage to its stream. Mistakes are noted; the result counts only when there are none.
-pub(super) fn prepare(drafts: Vec<Draft<'_>>, raw: &Stream, metrics: &Metrics, mistakes: &mut Mistakes) -> Vec<Chain> {
+pub(super) fn prepare(drafts: Drafts<'_>, raw: &Stream, metrics: &Metrics, mistakes: &mut Mistakes) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
-    for draft in drafts {
+    for draft in drafts.in_order {
         let (from, input) = match chains.iter().position(|chain| chain.name() == draft.from) {
             Some(parent) => (From::Chain(parent), chains[parent].stream().clone()),
             None => (From::Raw, raw.clone()),

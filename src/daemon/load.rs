@@ -102,8 +102,9 @@ fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Fail
     };
     let raw = source.stream().clone();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| Failure::Internal(error.to_string()))?;
+    let names = drafts.names.clone();
     let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
-    let streams = streams(&document, &settings, &chains, &mut mistakes);
+    let streams = streams(&document, &settings, &names, &chains, &mut mistakes);
     let recordings = settings::recordings_dir(&settings.recorder.dir, file);
     if settings.records() {
         if let Err(error) = crate::sink::recorder::check(&raw) {
@@ -132,25 +133,30 @@ fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Fail
     })
 }
 
-/// The streams that clients can ask for, in the order of their numbers: raw, then chains.
-fn streams(document: &Document<'_>, settings: &Settings, chains: &[Chain], mistakes: &mut Mistakes) -> Vec<String> {
-    let all: Vec<&str> = std::iter::once("raw").chain(chains.iter().map(Chain::name)).collect();
-    let Some(wanted) = &settings.websocket.streams else { return all.iter().map(|name| (*name).to_owned()).collect() };
+/// The streams that clients can ask for, in the order of their numbers: raw, then chains. `names` are those of all
+/// chains in the order of the file, also of those with mistakes.
+fn streams(
+    document: &Document<'_>,
+    settings: &Settings,
+    names: &[String],
+    chains: &[Chain],
+    mistakes: &mut Mistakes,
+) -> Vec<String> {
+    let all = || std::iter::once("raw").chain(chains.iter().map(Chain::name)).map(str::to_owned);
+    let Some(wanted) = &settings.websocket.streams else { return all().collect() };
     let mut nothing = Mistakes::new("");
     let table = document.root().section("websocket", &mut nothing);
     for (i, name) in wanted.iter().enumerate() {
-        if !all.contains(&name.as_str()) {
-            table.refuse(
-                mistakes,
-                "streams",
-                format!("streams: there is no stream `{name}`; there are: {}", all.join(", ")),
-            );
+        if name != "raw" && !names.contains(name) {
+            let known: Vec<&str> = std::iter::once("raw").chain(names.iter().map(String::as_str)).collect();
+            let text = format!("streams: there is no stream `{name}`; there are: {}", known.join(", "));
+            table.refuse(mistakes, "streams", text);
         }
         if wanted[..i].contains(name) {
             table.refuse(mistakes, "streams", format!("streams: `{name}` stands twice"));
         }
     }
-    all.iter().filter(|name| wanted.iter().any(|wanted| wanted == *name)).map(|name| (*name).to_owned()).collect()
+    all().filter(|name| wanted.contains(name)).collect()
 }
 
 /// Refuses a road that would take more than half of the machine's memory, with the sum.
