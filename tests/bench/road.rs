@@ -92,7 +92,7 @@ fn measure_road() -> Vec<u64> {
     let (stop, progress) = (Arc::new(Stop::default()), || Arc::new(Progress::default()));
     let latencies = Arc::new(Mutex::new(Vec::with_capacity(4096)));
     let mut chain =
-        Chain::prepare("live", From::Raw, &raw, stages(), &metrics).unwrap_or_else(|(_, error)| panic!("{error}"));
+        Chain::prepare("live", From::Raw, &raw, stages(), &metrics).unwrap_or_else(|errors| panic!("{errors:?}"));
     let feeds = vec![Feed { id: 1, name: "live".to_owned(), kind: FeedKind::Units, stream: chain.stream().clone() }];
     let noted = Arc::clone(&latencies);
     let hub = Hub::new(HubSettings {
