@@ -43,25 +43,57 @@ pub(super) struct Loaded {
 
 /// Reads `file`; without one the system's, and without that the built-in simulated source.
 pub(super) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
-    let system = Path::new(SYSTEM_FILE);
-    let file = file.or_else(|| system.exists().then_some(system));
-    let (name, text) = match file {
-        Some(path) => {
-            let bytes = read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
-            let name = path.display().to_string();
-            if bytes.len() as u64 > FILE_BYTES_MAX {
-                let mut mistakes = Mistakes::new(&name);
-                mistakes.add(1, "", "the file is larger than 1 MiB; a configuration is some KiB of text");
-                return Err(Failure::Config(mistakes));
-            }
-            match String::from_utf8(bytes) {
-                Ok(text) => (name, text),
-                Err(error) => return Err(Failure::Config(not_utf8(&name, &error))),
-            }
-        }
+    let file = chosen(file);
+    let (name, text) = match &file {
+        Some(path) => text_of(path)?,
         None => ("built-in".to_owned(), BUILT_IN.to_owned()),
     };
-    build(name, text, file)
+    build(name, text, file.as_deref())
+}
+
+/// The file that is read: the one named, else the system's if there is one.
+pub(super) fn chosen(file: Option<&Path>) -> Option<PathBuf> {
+    let system = Path::new(SYSTEM_FILE);
+    file.or_else(|| system.exists().then_some(system)).map(Path::to_owned)
+}
+
+/// What a reload changes: chains that fit the running source, and the daemon's own sections.
+pub(super) struct Reloaded {
+    pub(super) text: String,
+    pub(super) settings: Settings,
+    pub(super) chains: Vec<Chain>,
+}
+
+/// Proves `file` again, its chains against the source that runs.
+pub(super) fn reload(file: &Path, raw: &Stream, metrics: &Metrics) -> Result<Reloaded, Failure> {
+    let (name, text) = text_of(file)?;
+    let document = Document::parse(&name, &text).map_err(Failure::Config)?;
+    let mut mistakes = Mistakes::new(&name);
+    let Written { settings, drafts, .. } = written(&document, &mut mistakes);
+    let names = drafts.names.clone();
+    let chains = chains::prepare(drafts, raw, metrics, &mut mistakes);
+    streams(&document, &settings, &names, &chains, &mut mistakes);
+    check_memory(&document, &settings, raw, &chains, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(Failure::Config(mistakes));
+    }
+    drop(document);
+    Ok(Reloaded { text, settings, chains })
+}
+
+/// The name that messages call the file by, and its text.
+fn text_of(path: &Path) -> Result<(String, String), Failure> {
+    let bytes = read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
+    let name = path.display().to_string();
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let mut mistakes = Mistakes::new(&name);
+        mistakes.add(1, "", "the file is larger than 1 MiB; a configuration is some KiB of text");
+        return Err(Failure::Config(mistakes));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(Failure::Config(not_utf8(&name, &error))),
+    }
 }
 
 /// The file, or as much of it as shows that it is too large.
@@ -79,18 +111,30 @@ fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Mistakes {
     mistakes
 }
 
+/// A file as it is written: read and checked as far as one can without a source.
+struct Written<'d> {
+    plan: Option<(&'static str, Box<dyn source::Plan>)>,
+    settings: Settings,
+    drafts: chains::Drafts<'d>,
+    cores: Cores,
+}
+
+fn written<'d>(document: &'d Document<'_>, mistakes: &mut Mistakes) -> Written<'d> {
+    let mut root = document.root();
+    let cores = Cores::of_this_machine();
+    let mut source_table = root.section("source", mistakes);
+    let row = source_table.choose("source", source::KINDS, |row| row.name, Some("synthetic"), mistakes);
+    let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, mistakes)?)));
+    let settings = Settings::read(&mut root, &cores, mistakes);
+    let drafts = chains::read(&mut root, mistakes);
+    root.finish(mistakes);
+    Written { plan, settings, drafts, cores }
+}
+
 fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Failure> {
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
-    let mut root = document.root();
-    let cores = Cores::of_this_machine();
-
-    let mut source_table = root.section("source", &mut mistakes);
-    let row = source_table.choose("source", source::KINDS, |row| row.name, Some("synthetic"), &mut mistakes);
-    let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, &mut mistakes)?)));
-    let settings = Settings::read(&mut root, &cores, &mut mistakes);
-    let drafts = chains::read(&mut root, &mut mistakes);
-    root.finish(&mut mistakes);
+    let Written { plan, settings, drafts, cores } = written(&document, &mut mistakes);
 
     let Some((source_kind, plan)) = plan else { return Err(Failure::Config(mistakes)) };
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));

@@ -4,17 +4,30 @@
 use std::fmt;
 use std::io::{self, IsTerminal};
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
 
 use super::settings;
 
-/// Begins logging to standard error. `RUST_LOG` overrides the level of the configuration.
-pub(super) fn start(level: settings::Level) {
+/// The level of the log, to be changed while it is written. Where `RUST_LOG` set it, it stays as it is.
+pub(super) struct Level(Option<reload::Handle<Targets, Registry>>);
+
+impl Level {
+    /// From now on this level.
+    pub(super) fn set(&self, level: settings::Level) {
+        if let Some(handle) = &self.0 {
+            // Refused only when the log is gone, and then there is nobody to tell.
+            drop(handle.reload(filter(level)));
+        }
+    }
+}
+
+fn filter(level: settings::Level) -> Targets {
     let level = match level {
         settings::Level::Error => LevelFilter::ERROR,
         settings::Level::Warn => LevelFilter::WARN,
@@ -22,9 +35,19 @@ pub(super) fn start(level: settings::Level) {
         settings::Level::Debug => LevelFilter::DEBUG,
         settings::Level::Trace => LevelFilter::TRACE,
     };
-    // At trace the WebSocket library would format every payload.
-    let filter = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
-    let filter = filter.unwrap_or_else(|| Targets::new().with_default(level)).with_target("tungstenite", Level::WARN);
+    quiet(Targets::new().with_default(level))
+}
+
+/// At trace the WebSocket library would format every payload.
+fn quiet(targets: Targets) -> Targets {
+    targets.with_target("tungstenite", tracing::Level::WARN)
+}
+
+/// Begins logging to standard error. `RUST_LOG` overrides the level of the configuration.
+pub(super) fn start(level: settings::Level) -> Level {
+    let given = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let fixed = given.is_some();
+    let (filter, handle) = reload::Layer::new(given.map_or_else(|| filter(level), quiet));
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -33,6 +56,7 @@ pub(super) fn start(level: settings::Level) {
         .with_filter(filter);
     // Tests of one process start more than one daemon: the first one's log serves them all.
     drop(tracing_subscriber::registry().with(layer).try_init());
+    Level((!fixed).then_some(handle))
 }
 
 struct Lines {
@@ -48,10 +72,10 @@ where
         let level = *event.metadata().level();
         if self.journal {
             let priority = match level {
-                Level::ERROR => 3,
-                Level::WARN => 4,
-                Level::INFO => 6,
-                Level::DEBUG | Level::TRACE => 7,
+                tracing::Level::ERROR => 3,
+                tracing::Level::WARN => 4,
+                tracing::Level::INFO => 6,
+                tracing::Level::DEBUG | tracing::Level::TRACE => 7,
             };
             write!(writer, "<{priority}>")?;
         } else {

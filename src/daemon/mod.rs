@@ -8,6 +8,7 @@ mod kinds;
 mod load;
 mod log;
 mod plan;
+mod reload;
 mod road;
 mod run;
 mod settings;

@@ -18,7 +18,7 @@ use crate::pipeline::{self as line, Bell, Ledger, Progress, RecordingStatus, Whe
 use crate::rt::{self, Refused, Role, Stop};
 use crate::sink::LiveBlock;
 use crate::sink::recorder::{BdfRecorder, RecorderPlan};
-use crate::sink::websocket::{Feed, FeedKind, Hub, HubSettings};
+use crate::sink::websocket::{Feed, FeedKind, Feeds, Hub, HubSettings};
 use crate::source::{Pace, Slack, Source};
 
 /// Stack of a thread. Locked memory counts all of it, and no thread here recurses.
@@ -38,6 +38,9 @@ pub(super) struct Road {
     /// Rings when a thread has ended.
     pub(super) ended: UnixStream,
     pub(super) bell: UnixStream,
+    /// Where chains are exchanged, and the thread that does it.
+    pub(super) exchange: Arc<line::Exchange>,
+    pub(super) process: thread::Thread,
 }
 
 /// One thread that is to begin with all others.
@@ -65,6 +68,14 @@ impl Starter {
         });
         self.threads.push(thread.map_err(|source| Failure::System { what: "no thread can be made", source })?);
         Ok(())
+    }
+}
+
+impl Starter {
+    /// The thread that was made last.
+    fn last_thread(&self) -> Result<thread::Thread, Failure> {
+        let thread = self.threads.last().map(|thread| thread.thread().clone());
+        thread.ok_or_else(|| Failure::Internal("no thread was made".to_owned()))
     }
 }
 
@@ -97,8 +108,9 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         .iter()
         .map(|feed| metrics.block_latency.with_label_values(&[&format!("websocket.{}", feed.name)]))
         .collect();
+    let shared_feeds = Feeds::new(feeds.clone());
     let hub = Hub::new(HubSettings {
-        feeds: feeds.clone(),
+        feeds: shared_feeds.clone(),
         session: about.clone(),
         clients_max: settings.websocket.clients_max,
         buffer_bytes_max: settings.websocket.client_buffer_kib * 1024,
@@ -189,12 +201,14 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         );
         ledgers.push(ledger);
         starter.spawn(role("record-disk", None, None), move || disk.run())?;
-        to_disk = starter.threads.last().map(|thread| (markers, thread.thread().clone()));
+        to_disk = Some((markers, starter.last_thread()?));
     }
     ledgers.extend(feeds.iter().map(|feed| Ledger::new(&metrics, &format!("websocket.{}", feed.name))));
 
     let process = line::Process::new(&raw, from_acquire, raw_out, chains, Arc::clone(&process_progress), &metrics);
+    let exchange = process.exchange();
     starter.spawn(role("process", Some(cores.1), Some(settings.process.priority)), move || process.run())?;
+    let process = starter.last_thread()?;
     let fanout = line::Fanout::new(live_links, hub, Arc::clone(&metrics));
     starter.spawn(role("websocket", None, None), move || fanout.run())?;
     let marker_door = door.clone();
@@ -219,7 +233,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     let context = Arc::new(Context {
         metrics,
         ledgers,
-        feeds,
+        feeds: shared_feeds,
         door,
         recording: Arc::clone(&recording),
         about,
@@ -241,14 +255,14 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         }
     }
     starter.gate.wait();
-    Ok(Road { context, stop, threads: starter.threads, http, refused, ended, bell })
+    Ok(Road { context, stop, threads: starter.threads, http, refused, ended, bell, exchange, process })
 }
 
 fn to_option<T>(there: bool, value: T) -> Option<T> {
     there.then_some(value)
 }
 
-fn feeds(streams: &[String], raw: &crate::block::Stream, chains: &[line::Chain]) -> Vec<Feed> {
+pub(super) fn feeds(streams: &[String], raw: &crate::block::Stream, chains: &[line::Chain]) -> Vec<Feed> {
     let mut feeds = Vec::new();
     for name in streams {
         let place = chains.iter().position(|chain| chain.name() == name);

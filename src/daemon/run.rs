@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::load::{Loaded, load};
+use super::load::{Loaded, chosen, load};
+use super::reload::Reloader;
 use super::road::{self, Road};
 use super::{Failure, http, log, plan};
 use crate::block::{Account, Cause};
@@ -30,19 +31,22 @@ const EPISODE: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until a signal or the end of its source.
 pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
-    let loaded = load(file)?;
-    log::start(loaded.settings.log.level);
+    let file = chosen(file);
+    let loaded = load(file.as_deref())?;
+    let log = log::start(loaded.settings.log.level);
     let asked = Asked::register()?;
     let port = http::Port::listen(loaded.settings.listen)?;
     greet(&loaded, port.address);
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
+    let streams = loaded.streams.clone();
+    let mut reloader = Reloader::new(file, &loaded.text, loaded.raw.clone(), streams, log);
     let road = road::start(loaded, port, &session)?;
     for refused in &road.refused {
         tracing::warn!("{refused}");
     }
     asked.ring_with(&road)?;
-    watch(&road, &asked);
+    watch(&road, &asked, &mut reloader);
     drain_road(road, drain)
 }
 
@@ -51,13 +55,15 @@ struct Asked {
     /// Set by the signal handler, read by `main`. The handler and this thread are ordered by the bell that the
     /// handler rings after it; `SeqCst` costs nothing once a second.
     stop: Arc<AtomicBool>,
+    /// As `stop`; taken back by `main` when it begins to reload, so that a hundred signals are one reload or two.
+    reload: Arc<AtomicBool>,
 }
 
 impl Asked {
     fn register() -> Result<Asked, Failure> {
-        let asked = Asked { stop: Arc::new(AtomicBool::new(false)) };
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::flag::register(signal, Arc::clone(&asked.stop))
+        let asked = Asked { stop: Arc::new(AtomicBool::new(false)), reload: Arc::new(AtomicBool::new(false)) };
+        for (signal, flag) in [(SIGTERM, &asked.stop), (SIGINT, &asked.stop), (SIGHUP, &asked.reload)] {
+            signal_hook::flag::register(signal, Arc::clone(flag))
                 .map_err(|source| Failure::System { what: "a signal cannot be caught", source })?;
         }
         Ok(asked)
@@ -65,7 +71,7 @@ impl Asked {
 
     /// Lets every signal wake the supervisor as well.
     fn ring_with(&self, road: &Road) -> Result<(), Failure> {
-        for signal in [SIGTERM, SIGINT] {
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
             let bell = road
                 .bell
                 .try_clone()
@@ -74,6 +80,10 @@ impl Asked {
                 .map_err(|source| Failure::System { what: "a signal cannot be caught", source })?;
         }
         Ok(())
+    }
+
+    fn to_reload(&self) -> bool {
+        self.reload.swap(false, Ordering::SeqCst)
     }
 
     fn to_stop(&self) -> bool {
@@ -102,10 +112,13 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
 }
 
 /// Returns when the road should be drained: asked to, or a thread has ended.
-fn watch(road: &Road, asked: &Asked) {
+fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader) {
     let mut episodes: Vec<Episode> = road.context.ledgers.iter().map(Episode::new).collect();
     while !asked.to_stop() && !road.threads.iter().any(std::thread::JoinHandle::is_finished) {
         wait(road, &LOOK);
+        if asked.to_reload() && !asked.to_stop() {
+            reloader.reload(road);
+        }
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {
             episode.look(ledger);
         }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Cores;
+use crate::sink::websocket::CLIENTS_MAX;
 
 /// `[acquire]` and `[process]`: the two threads with cores of their own.
 #[derive(Debug, Clone, Deserialize)]
@@ -217,7 +218,7 @@ impl Settings {
             r = Recorder::default();
         }
         let w: Websocket = websocket.read(mistakes).unwrap_or_default();
-        between(&websocket, "clients_max", w.clients_max, 0, 1024, mistakes);
+        between(&websocket, "clients_max", w.clients_max, 0, CLIENTS_MAX, mistakes);
         between(&websocket, "client_buffer_kib", w.client_buffer_kib, 16, 65_536, mistakes);
         let h: Http = http.read(mistakes).unwrap_or_default();
         let listen = check_http(&http, &h, mistakes);

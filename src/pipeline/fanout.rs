@@ -15,6 +15,7 @@ struct Feed {
     follower: Follower,
     ledger: Ledger,
     counted: Account,
+    generation: u32,
     ended: bool,
 }
 
@@ -34,6 +35,7 @@ impl<S: LiveSink> Fanout<S> {
             follower: Follower::default(),
             ledger: Ledger::new(&metrics, &format!("websocket.{name}")),
             counted: Account::default(),
+            generation: 0,
             ended: false,
         });
         Fanout { feeds: feeds.collect(), sink, counted: Traffic::default(), metrics }
@@ -55,6 +57,13 @@ impl<S: LiveSink> Fanout<S> {
             loop {
                 match feed.link.pop() {
                     Popped::Block(block) => {
+                        if feed.generation != block.epoch.generation {
+                            feed.generation = block.epoch.generation;
+                            let gap = feed.follower.ended(&block.epoch.before, Cause::LinkFull);
+                            self.sink.reshaped(stream, &gap);
+                            let start = block.epoch.start;
+                            feed.follower = Follower::new(start.next_frame, start.lost);
+                        }
                         let gap = feed.follower.arrived(&block.head, Cause::LinkFull);
                         self.sink.offer(stream, &block, &gap);
                     }

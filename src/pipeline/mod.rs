@@ -19,6 +19,6 @@ pub use fanout::Fanout;
 pub use intake::{Gate, Intake};
 pub use ledger::Ledger;
 pub use link::{Bell, LINK_BLOCKS, Popped, Receiver, Sender, WhenFull, link};
-pub use process::Process;
+pub use process::{Exchange, Process};
 pub use progress::Progress;
 pub use ring::{RingReader, RingWriter, Taken, ring, ring_bytes};

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crossbeam::queue::ArrayQueue;
 use prometheus::IntCounter;
 
 use super::chain::{Chain, From, Parent};
@@ -10,8 +11,45 @@ use super::{Ledger, Popped, Progress, Receiver, Sender};
 use crate::block::{Cause, End, Flags, Follower, Head, RawBlock, Stream};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;
-use crate::sink::{LiveBlock, Samples};
+use crate::sink::{Epoch, LiveBlock, Samples};
 use crate::source::Slack;
+
+/// Where `main` and the processing thread exchange chains: new ones go in, and the old ones come out to be dropped
+/// by `main`. One exchange at a time.
+#[derive(Debug)]
+pub struct Exchange {
+    new: ArrayQueue<Vec<Chain>>,
+    old: ArrayQueue<Vec<Chain>>,
+}
+
+impl Default for Exchange {
+    fn default() -> Exchange {
+        Exchange { new: ArrayQueue::new(1), old: ArrayQueue::new(1) }
+    }
+}
+
+impl Exchange {
+    /// Offers new chains, the same names as the old ones in an order in which they can run. They come back when the
+    /// last offer was not yet taken.
+    ///
+    /// # Errors
+    /// The chains, when another offer waits.
+    pub fn offer(&self, chains: Vec<Chain>) -> Result<(), Vec<Chain>> {
+        self.new.push(chains)
+    }
+
+    /// The chains that the last offer replaced, when it was taken.
+    #[must_use]
+    pub fn replaced(&self) -> Option<Vec<Chain>> {
+        self.old.pop()
+    }
+
+    /// Takes an offer back that nobody took.
+    #[must_use]
+    pub fn withdraw(&self) -> Option<Vec<Chain>> {
+        self.new.pop()
+    }
+}
 
 /// Everything the processing thread owns.
 pub struct Process {
@@ -24,6 +62,7 @@ pub struct Process {
     latency: prometheus::Histogram,
     progress: Arc<Progress>,
     saturation: Saturation,
+    exchange: Arc<Exchange>,
 }
 
 impl Process {
@@ -46,7 +85,14 @@ impl Process {
             latency: metrics.block_latency.with_label_values(&["process"]),
             progress,
             saturation: Saturation::new(stream, metrics),
+            exchange: Arc::default(),
         }
+    }
+
+    /// Where `main` can exchange the chains.
+    #[must_use]
+    pub fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.exchange)
     }
 
     /// Runs until the link ends, then closes the live streams.
@@ -55,12 +101,30 @@ impl Process {
     pub fn run(mut self) {
         self.raw.attach();
         loop {
+            if let Some(chains) = self.exchange.new.pop() {
+                self.swap(chains);
+            }
             match self.raw.pop() {
                 Popped::Block(block) => self.block(&block),
                 Popped::Empty => self.raw.wait(),
                 Popped::Ended(end) => return self.finish(&end),
             }
         }
+    }
+
+    /// Puts new chains in the place of the old ones, between two blocks.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn swap(&mut self, mut chains: Vec<Chain>) {
+        let raw = End { next_frame: self.follower.next_frame(), lost: self.follower.lost() };
+        for chain in &mut chains {
+            if let Some(old) = self.chains.iter_mut().find(|old| old.name() == chain.name()) {
+                chain.take_over(old, &raw);
+            }
+        }
+        std::mem::swap(&mut self.chains, &mut chains);
+        // There is room: `main` takes the old ones before it offers again.
+        drop(self.exchange.old.push(chains));
     }
 
     /// Real time: no allocation, no locks, no waiting, no logging.
@@ -78,7 +142,8 @@ impl Process {
             head.flags = head.flags.with(Flags::SATURATED);
         }
         if let Some(out) = &self.raw_out {
-            out.send(LiveBlock { head, samples: Samples::Codes(Arc::clone(raw)) }, &no_slack);
+            let epoch = Epoch::default();
+            out.send(LiveBlock { head, epoch, samples: Samples::Codes(Arc::clone(raw)) }, &no_slack);
         }
         for i in 0..self.chains.len() {
             let (before, rest) = self.chains.split_at_mut(i);

@@ -6,7 +6,7 @@ pub mod websocket;
 
 use std::sync::Arc;
 
-use crate::block::{Account, Block, Head, Marker, RawBlock, Tally};
+use crate::block::{Account, Block, End, Head, Marker, RawBlock, Tally};
 
 /// One block as it comes out of the recorder's packed ring.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +98,22 @@ pub enum SinkError {
 pub struct LiveBlock {
     /// Where it stands; `lost` counts what the whole way to here lost.
     pub head: Head,
+    /// Since when its stream has been as it is.
+    pub epoch: Epoch,
     /// Its samples.
     pub samples: Samples,
+}
+
+/// A time in which a stream keeps its shape; a reload begins another one. Every block carries it, so that it
+/// arrives whichever blocks are displaced on the way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// Counts reloads.
+    pub generation: u32,
+    /// Where the stream stood when the last generation ended, in frames of that one.
+    pub before: End,
+    /// The same place in frames of this generation.
+    pub start: End,
 }
 
 /// The samples of a [`LiveBlock`], shared with everyone else who reads them.
@@ -115,6 +129,9 @@ pub enum Samples {
 pub trait LiveSink: Send {
     /// Offers a block of stream number `stream` and the gap before it to all who want it. Never waits for one.
     fn offer(&mut self, stream: usize, block: &LiveBlock, gap: &Tally);
+
+    /// Stream number `stream` is another one from here on; the old one ended after `gap`.
+    fn reshaped(&mut self, stream: usize, gap: &Tally);
 
     /// Stream number `stream` has ended after `gap`.
     fn ended(&mut self, stream: usize, gap: &Tally);

@@ -19,7 +19,7 @@ use biosigd::config::{AutoOr, Document, Mistakes};
 use biosigd::metrics::Metrics;
 use biosigd::pipeline::{Acquire, Bell, Chain, Fanout, From, LINK_BLOCKS, Popped, Process, Progress, WhenFull, link};
 use biosigd::rt::{self, Role, Stop};
-use biosigd::sink::websocket::{Feed, FeedKind, Hub, HubSettings, Newcomer, Selection, Subscription};
+use biosigd::sink::websocket::{Feed, FeedKind, Feeds, Hub, HubSettings, Newcomer, Selection, Subscription};
 use biosigd::source::{self, Opening, Slack, Source};
 use biosigd::stage;
 
@@ -93,10 +93,10 @@ fn measure_road() -> Vec<u64> {
     let latencies = Arc::new(Mutex::new(Vec::with_capacity(4096)));
     let mut chain =
         Chain::prepare("live", From::Raw, &raw, stages(), &metrics).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let feeds = vec![Feed { id: 1, name: "live".to_owned(), kind: FeedKind::Units, stream: chain.stream().clone() }];
+    let feed = Feed { id: 1, name: "live".to_owned(), kind: FeedKind::Units, stream: chain.stream().clone() };
     let noted = Arc::clone(&latencies);
     let hub = Hub::new(HubSettings {
-        feeds,
+        feeds: Feeds::new(vec![feed]),
         session: serde_json::json!({}),
         clients_max: 1,
         buffer_bytes_max: 1 << 20,

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::metrics::Metrics;
 use crate::pipeline::{Ledger, RecordingStatus};
-use crate::sink::websocket::{Door, Feed};
+use crate::sink::websocket::{Door, Feeds};
 
 pub(super) use health::Health;
 pub(super) use server::{Port, Server};
@@ -29,7 +29,7 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     /// One per consumer, in the order of the road.
     pub(super) ledgers: Vec<Ledger>,
-    pub(super) feeds: Vec<Feed>,
+    pub(super) feeds: Feeds,
     pub(super) door: Door,
     pub(super) recording: Arc<Mutex<RecordingStatus>>,
     /// `session`, `version` and `source`.

@@ -100,7 +100,7 @@ fn stream(request: &http::Request<()>, head_bytes: usize, context: &Context) -> 
     let Ok(mut response) = create_response(request) else {
         return refuse("426 Upgrade Required", "this path is a WebSocket, version 13");
     };
-    let subscription = match Subscription::parse(request.uri().query().unwrap_or(""), &context.feeds) {
+    let subscription = match Subscription::parse(request.uri().query().unwrap_or(""), &context.feeds.now()) {
         Ok(subscription) => subscription,
         Err(why) => return refuse("400 Bad Request", &why),
     };

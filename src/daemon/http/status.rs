@@ -12,8 +12,12 @@ pub(super) fn status(context: &Context) -> Value {
     let ledger: Map<String, Value> =
         context.ledgers.iter().map(|ledger| (ledger.consumer().to_owned(), account(&ledger.account()))).collect();
     let frames = context.metrics.frames.get();
-    let streams: Vec<Value> =
-        context.feeds.iter().map(|feed| describe(feed, None, frames / u64::from(feed.stream.ratio.max(1)))).collect();
+    let streams: Vec<Value> = context
+        .feeds
+        .now()
+        .iter()
+        .map(|feed| describe(feed, None, frames / u64::from(feed.stream.ratio.max(1))))
+        .collect();
     json!({
         "state": if context.is_draining() { "draining" } else { "running" },
         "version": context.about["version"],

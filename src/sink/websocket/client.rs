@@ -26,16 +26,29 @@ const READS_MAX: usize = 32;
 /// A message that waits for its turn.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// A text, which is never patched.
-    Text(String),
+    /// What is coming; never dropped, or nothing after it could be understood.
+    Hello(String),
+    /// An event.
+    Marker(String),
     /// A block of a stream.
     Block(OutgoingBlock),
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Outgoing::Hello(text) | Outgoing::Marker(text) => text.len(),
+            Outgoing::Block(block) => block.bytes.len(),
+        }
+    }
 }
 
 /// A block that waits for its turn.
 #[derive(Debug, Clone)]
 pub(super) struct OutgoingBlock {
     pub(super) stream: usize,
+    /// How often the stream's frames have begun to be counted anew: a reload may change its rate.
+    pub(super) recounts: u32,
     pub(super) first_frame: u64,
     pub(super) n_frames: u64,
     pub(super) edge_ns: u64,
@@ -51,6 +64,8 @@ pub(super) struct Books<'a> {
     pub(super) dropped_messages: &'a mut u64,
     /// Called with the stream and the edge of each block that was handed to the kernel.
     pub(super) handed_over: &'a dyn Fn(usize, u64),
+    /// Most bytes that wait for one client.
+    pub(super) buffer_bytes_max: usize,
 }
 
 enum State {
@@ -63,12 +78,11 @@ pub(super) struct Client {
     socket: WebSocket<TcpStream>,
     pub(super) subscription: Subscription,
     /// The index after the last frame handed over, by stream; `None` before the first.
-    sent_to: Vec<Option<u64>>,
+    sent_to: Vec<Option<(u32, u64)>>,
     /// Whether a block of the stream was ever offered: gaps before the first one are not this client's.
     following: Vec<bool>,
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
-    buffer_bytes_max: usize,
     in_flight: Option<Outgoing>,
     behind_since: Option<Instant>,
     heard: Instant,
@@ -88,7 +102,6 @@ impl Client {
         early: Vec<u8>,
         subscription: Subscription,
         n_streams: usize,
-        buffer_bytes_max: usize,
         seat: Seat,
     ) -> Client {
         // Messages of clients are short; a longer one closes with 1009.
@@ -105,7 +118,6 @@ impl Client {
             following: vec![false; n_streams],
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            buffer_bytes_max,
             in_flight: None,
             behind_since: None,
             heard: now,
@@ -143,10 +155,10 @@ impl Client {
     }
 
     /// Puts a text into the buffer.
-    pub(super) fn say(&mut self, text: String, books: &mut Books<'_>) {
+    pub(super) fn say(&mut self, text: Outgoing, books: &mut Books<'_>) {
         if let State::Open = self.state {
             self.waiting_bytes += text.len();
-            self.waiting.push_back(Outgoing::Text(text));
+            self.waiting.push_back(text);
             self.make_room(books);
         }
     }
@@ -154,21 +166,19 @@ impl Client {
     /// Drops the oldest messages until the buffer keeps its bound. The newest stays, however small the buffer: a
     /// client that keeps up is never refused.
     fn make_room(&mut self, books: &mut Books<'_>) {
-        while self.waiting_bytes > self.buffer_bytes_max && self.waiting.len() > 1 {
-            self.drop_oldest(books);
-        }
+        while self.waiting_bytes > books.buffer_bytes_max && self.waiting.len() > 1 && self.drop_oldest(books) {}
     }
 
-    fn drop_oldest(&mut self, books: &mut Books<'_>) {
-        match self.waiting.pop_front() {
-            Some(Outgoing::Block(block)) => {
-                self.waiting_bytes -= block.bytes.len();
-                books.accounts[block.stream].lost.add(Cause::ClientSlow, block.n_frames);
-            }
-            Some(Outgoing::Text(text)) => self.waiting_bytes -= text.len(),
-            None => return,
+    /// Drops the oldest message that may be dropped; false when there is none.
+    fn drop_oldest(&mut self, books: &mut Books<'_>) -> bool {
+        let place = self.waiting.iter().position(|message| !matches!(message, Outgoing::Hello(_)));
+        let Some(message) = place.and_then(|place| self.waiting.remove(place)) else { return false };
+        self.waiting_bytes -= message.len();
+        if let Outgoing::Block(block) = message {
+            books.accounts[block.stream].lost.add(Cause::ClientSlow, block.n_frames);
         }
         *books.dropped_messages += 1;
+        true
     }
 
     /// Hands over as much as the kernel takes.
@@ -204,15 +214,17 @@ impl Client {
     }
 
     fn send(&mut self, next: Outgoing) -> Result<(), Gone> {
+        self.waiting_bytes -= next.len();
         let message = match &next {
-            Outgoing::Text(text) => {
-                self.waiting_bytes -= text.len();
-                Message::text(text.clone())
-            }
+            Outgoing::Hello(text) | Outgoing::Marker(text) => Message::text(text.clone()),
             Outgoing::Block(block) => {
-                self.waiting_bytes -= block.bytes.len();
-                let sent_to = self.sent_to[block.stream].replace(block.first_frame + block.n_frames);
-                let missing = sent_to.map_or(0, |sent_to| block.first_frame - sent_to);
+                let next = (block.recounts, block.first_frame + block.n_frames);
+                let missing = match self.sent_to[block.stream].replace(next) {
+                    Some((recounts, sent_to)) if recounts == block.recounts => block.first_frame - sent_to,
+                    // Its frames are counted anew: what is missing cannot be told from the index.
+                    Some(_) => block.missing,
+                    None => 0,
+                };
                 let bytes = if missing == block.missing {
                     block.bytes.clone()
                 } else {
@@ -298,9 +310,9 @@ impl Client {
 
     /// What waits will never be sent.
     pub(super) fn abandon_waiting(&mut self, books: &mut Books<'_>) {
-        while !self.waiting.is_empty() {
-            self.drop_oldest(books);
-        }
+        while self.drop_oldest(books) {}
+        self.waiting.clear();
+        self.waiting_bytes = 0;
     }
 
     /// The client is gone: what was queued or half sent is lost to it.

@@ -30,6 +30,8 @@ pub struct Door {
     markers: Arc<ArrayQueue<Marker>>,
     waker: Arc<Waker>,
     seats: Arc<Seats>,
+    /// Most bytes that wait for one client. Written by `main`, read by the hub; `Relaxed`, it is a limit by itself.
+    buffer_bytes_max: Arc<AtomicUsize>,
 }
 
 /// How many clients there are and can be.
@@ -38,7 +40,8 @@ struct Seats {
     /// Taken by the HTTP side, given back by the hub's thread. `SeqCst`: it is touched once per connection, and the
     /// limit must hold whatever the order.
     taken: AtomicUsize,
-    max: usize,
+    /// Written by `main` at a reload, read by the HTTP side; `SeqCst` as `taken`.
+    max: AtomicUsize,
 }
 
 /// The right to be one of `clients_max`; given back when dropped.
@@ -51,16 +54,20 @@ impl Drop for Seat {
     }
 }
 
+/// The most that `clients_max` can be: a place for each in the queue of newcomers.
+pub const CLIENTS_MAX: usize = 1024;
+
 /// Markers that wait for the hub; older ones are displaced.
 const MARKERS_MAX: usize = 256;
 
 impl Door {
-    pub(super) fn new(waker: Waker, clients_max: usize) -> Door {
+    pub(super) fn new(waker: Waker, clients_max: usize, buffer_bytes_max: usize) -> Door {
         Door {
-            newcomers: Arc::new(ArrayQueue::new(clients_max.max(1))),
+            newcomers: Arc::new(ArrayQueue::new(CLIENTS_MAX)),
             markers: Arc::new(ArrayQueue::new(MARKERS_MAX)),
             waker: Arc::new(waker),
-            seats: Arc::new(Seats { taken: AtomicUsize::new(0), max: clients_max }),
+            seats: Arc::new(Seats { taken: AtomicUsize::new(0), max: AtomicUsize::new(clients_max) }),
+            buffer_bytes_max: Arc::new(AtomicUsize::new(buffer_bytes_max)),
         }
     }
 
@@ -70,7 +77,9 @@ impl Door {
         let seats = &self.seats;
         seats
             .taken
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| (taken < seats.max).then_some(taken + 1))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |taken| {
+                (taken < seats.max.load(Ordering::SeqCst)).then_some(taken + 1)
+            })
             .is_ok()
             .then(|| Seat(Arc::clone(seats)))
     }
@@ -78,7 +87,17 @@ impl Door {
     /// How many clients there can be.
     #[must_use]
     pub fn clients_max(&self) -> usize {
-        self.seats.max
+        self.seats.max.load(Ordering::SeqCst)
+    }
+
+    /// Changes the limits. Clients that are there stay, also when they are more than allowed now.
+    pub fn set_limits(&self, clients_max: usize, buffer_bytes_max: usize) {
+        self.seats.max.store(clients_max, Ordering::SeqCst);
+        self.buffer_bytes_max.store(buffer_bytes_max, Ordering::Relaxed);
+    }
+
+    pub(super) fn buffer_bytes_max(&self) -> usize {
+        self.buffer_bytes_max.load(Ordering::Relaxed)
     }
 
     /// Hands a client over. There is room: the queue has a place for every seat.

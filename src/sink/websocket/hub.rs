@@ -8,9 +8,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use serde_json::Value;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::client::{Books, Client, Gone, OutgoingBlock};
+use super::client::{Books, Client, Gone, Outgoing, OutgoingBlock};
 use super::door::{Door, Newcomer};
-use super::{Feed, hello, wire};
+use super::{Feed, Feeds, hello, wire};
 use crate::block::{Account, Tally};
 use crate::sink::{LiveBlock, LiveSink, Traffic};
 
@@ -31,7 +31,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What the hub is told at start.
 pub struct HubSettings {
     /// The streams, in the order of their numbers.
-    pub feeds: Vec<Feed>,
+    pub feeds: Feeds,
     /// `session`, `version` and `source`, as they go into every `hello`.
     pub session: Value,
     /// Most clients at a time.
@@ -48,9 +48,12 @@ pub struct Hub {
     events: Events,
     door: Door,
     settings: HubSettings,
+    /// The streams as the blocks that come have them; a reload shows here with its first block.
+    feeds: Vec<Feed>,
     clients: HashMap<Token, Client>,
     next_token: usize,
     next_frames: Vec<u64>,
+    recounts: Vec<u32>,
     accounts: Vec<Account>,
     sent_bytes: u64,
     dropped_messages: u64,
@@ -65,6 +68,7 @@ macro_rules! books {
             sent_bytes: &mut $hub.sent_bytes,
             dropped_messages: &mut $hub.dropped_messages,
             handed_over: &*$hub.settings.handed_over,
+            buffer_bytes_max: $hub.door.buffer_bytes_max(),
         }
     };
 }
@@ -76,15 +80,18 @@ impl Hub {
     /// When the system gives no more pollers.
     pub fn new(settings: HubSettings) -> io::Result<Hub> {
         let poll = Poll::new()?;
-        let door = Door::new(Waker::new(poll.registry(), WAKER)?, settings.clients_max);
+        let door = Door::new(Waker::new(poll.registry(), WAKER)?, settings.clients_max, settings.buffer_bytes_max);
+        let feeds = settings.feeds.now().to_vec();
         Ok(Hub {
             poll,
             events: Events::with_capacity(256),
             door,
             clients: HashMap::new(),
             next_token: WAKER.0 + 1,
-            next_frames: vec![0; settings.feeds.len()],
-            accounts: vec![Account::default(); settings.feeds.len()],
+            next_frames: vec![0; feeds.len()],
+            recounts: vec![0; feeds.len()],
+            accounts: vec![Account::default(); feeds.len()],
+            feeds,
             sent_bytes: 0,
             dropped_messages: 0,
             next_look: Instant::now() + LOOK,
@@ -103,12 +110,10 @@ impl Hub {
         if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES) {
             tracing::warn!("a client's send buffer keeps its size: {error}");
         }
-        let n_streams = self.settings.feeds.len();
-        let hello = hello::hello(&self.settings.session, &self.settings.feeds, &subscription, &self.next_frames);
+        let hello = hello::hello(&self.settings.session, &self.feeds, &subscription, &self.next_frames);
         let socket = mio::net::TcpStream::from_std(socket);
-        let bytes_max = self.settings.buffer_bytes_max;
-        let mut client = Client::new(socket, early, subscription, n_streams, bytes_max, seat);
-        client.say(hello, &mut books!(self));
+        let mut client = Client::new(socket, early, subscription, self.feeds.len(), seat);
+        client.say(Outgoing::Hello(hello), &mut books!(self));
         let token = Token(self.next_token);
         self.next_token += 1;
         if let Err(error) = self.poll.registry().register(client.socket_mut(), token, INTEREST) {
@@ -170,7 +175,7 @@ impl Hub {
 impl LiveSink for Hub {
     fn offer(&mut self, stream: usize, block: &LiveBlock, gap: &Tally) {
         self.next_frames[stream] = block.head.next_frame();
-        let feed = &self.settings.feeds[stream];
+        let feed = &self.feeds[stream];
         // Most clients want the same channels: each choice is encoded once, by the first client that has it.
         let mut encoded: Vec<(Option<Vec<usize>>, OutgoingBlock)> = Vec::new();
         let mut books = books!(self);
@@ -185,6 +190,7 @@ impl LiveSink for Hub {
                     let missing = gap.total();
                     let outgoing = OutgoingBlock {
                         stream,
+                        recounts: self.recounts[stream],
                         first_frame: block.head.first_frame,
                         n_frames: block.head.n_frames as u64,
                         edge_ns: block.head.edge_ns,
@@ -204,6 +210,21 @@ impl LiveSink for Hub {
         });
     }
 
+    fn reshaped(&mut self, stream: usize, gap: &Tally) {
+        let Some(feed) = self.settings.feeds.now().get(stream).cloned() else { return };
+        // The index of a stream whose rate changed starts anew: in frames of its own.
+        self.recounts[stream] += u32::from(feed.stream.ratio != self.feeds[stream].stream.ratio);
+        self.feeds[stream] = feed;
+        let mut books = books!(self);
+        for client in self.clients.values_mut() {
+            client.ended(stream, gap, &mut books);
+            if client.subscription.selections.iter().any(|selection| selection.feed == stream) {
+                let hello = hello::hello(&self.settings.session, &self.feeds, &client.subscription, &self.next_frames);
+                client.say(Outgoing::Hello(hello), &mut books);
+            }
+        }
+    }
+
     fn ended(&mut self, stream: usize, gap: &Tally) {
         let mut books = books!(self);
         for client in self.clients.values_mut() {
@@ -220,7 +241,7 @@ impl LiveSink for Hub {
             let text = hello::marker(&marker);
             let mut books = books!(self);
             self.clients.retain(|_, client| {
-                client.say(text.clone(), &mut books);
+                client.say(Outgoing::Marker(text.clone()), &mut books);
                 let stays = client.pump(&mut books).is_ok();
                 if !stays {
                     client.bury(&mut books);

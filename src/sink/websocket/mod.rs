@@ -9,8 +9,8 @@ mod hub;
 mod query;
 mod wire;
 
-pub use door::{Door, Newcomer};
-pub use feed::{Feed, FeedKind};
+pub use door::{CLIENTS_MAX, Door, Newcomer};
+pub use feed::{Feed, FeedKind, Feeds};
 pub use hello::describe;
 pub use hub::{Hub, HubSettings};
 pub use query::{Selection, Subscription};

@@ -101,6 +101,7 @@ mod tests {
 
     use super::*;
     use crate::block::{Block, Channel, Stream};
+    use crate::sink::Epoch;
 
     fn feed() -> Feed {
         let channels = ["Fp1", "Fp2", "O1"].iter().map(|name| Channel::microvolts_24_bit(name, 1000.0)).collect();
@@ -117,7 +118,7 @@ mod tests {
             flags: Flags::SATURATED,
             ..Head::default()
         };
-        LiveBlock { head, samples: Samples::Units(Arc::new(block)) }
+        LiveBlock { head, epoch: Epoch::default(), samples: Samples::Units(Arc::new(block)) }
     }
 
     #[test]
