@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
-use super::{Failure, kinds, load, plan, run};
+use super::settings::Level;
+use super::{Failure, kinds, load, log, plan, run};
 
 const HELP: &str = "\
 biosigd: acquires biosignals, shows them live, and records every sample or says which ones are missing.
@@ -99,7 +100,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(file) => run::run(file.as_deref()),
-        Command::Check(file) => print(&plan::plan(&load::load(file.as_deref())?)),
+        Command::Check(file) => print(&plan::plan(&load::load(file.as_deref(), |_| drop(log::start(Level::Warn)))?)),
         Command::Kinds => print(&kinds::kinds()),
         Command::Verify { files, counter } => Ok(super::verify::verify(&files, counter, &mut std::io::stdout())?),
         Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),

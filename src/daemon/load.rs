@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::settings::{self, Record, Settings};
+use super::settings::{self, Level, Record, Settings};
 use super::{Failure, chains};
 use crate::block::Stream;
 use crate::config::{Document, Mistakes};
@@ -41,14 +41,15 @@ pub(super) struct Loaded {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// Reads `file`; without one the system's, and without that the built-in simulated source.
-pub(super) fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
+/// Reads `file`; without one the system's, and without that the built-in simulated source. Logging begins with
+/// `start_log` as soon as its level is known, so that what is built has somebody to tell what it finds.
+pub(super) fn load(file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result<Loaded, Failure> {
     let file = chosen(file);
     let (name, text) = match &file {
         Some(path) => text_of(path)?,
         None => ("built-in".to_owned(), BUILT_IN.to_owned()),
     };
-    build(name, text, file.as_deref())
+    build(name, text, file.as_deref(), start_log)
 }
 
 /// The file that is read: the one named, else the system's if there is one.
@@ -131,11 +132,12 @@ fn written<'d>(document: &'d Document<'_>, mistakes: &mut Mistakes) -> Written<'
     Written { plan, settings, drafts, cores }
 }
 
-fn build(name: String, text: String, file: Option<&Path>) -> Result<Loaded, Failure> {
+fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result<Loaded, Failure> {
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
     let Written { plan, settings, drafts, cores } = written(&document, &mut mistakes);
 
+    start_log(settings.log.level);
     let Some((source_kind, plan)) = plan else { return Err(Failure::Config(mistakes)) };
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let source = match plan.open(&Opening { base, block_frames: settings.acquire.block_frames }) {

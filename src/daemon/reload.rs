@@ -26,7 +26,7 @@ pub(super) struct Reloader {
     raw: Stream,
     streams: Vec<String>,
     generation: u32,
-    log: log::Level,
+    log: Option<log::Level>,
 }
 
 impl Reloader {
@@ -36,7 +36,7 @@ impl Reloader {
         text: &str,
         raw: Stream,
         streams: Vec<String>,
-        log: log::Level,
+        log: Option<log::Level>,
     ) -> Reloader {
         // The text was proved before: it is a table.
         let running = text.parse().unwrap_or_default();
@@ -79,7 +79,9 @@ impl Reloader {
             }
         }
         road.context.door.set_limits(settings.websocket.clients_max, settings.websocket.client_buffer_kib * 1024);
-        self.log.set(settings.log.level);
+        if let Some(log) = &self.log {
+            log.set(settings.log.level);
+        }
         for live in LIVE {
             keep(&mut self.running, &wanted, live);
         }

@@ -320,6 +320,6 @@ fn send_marker(markers: &SyncSender<Marker>, disk: &thread::Thread, marker: Mark
 pub(super) fn slack_text(source: &dyn Source) -> String {
     match source.slack() {
         Slack::Forever => "for ever".to_owned(),
-        Slack::For(time) => format!("{:.3} s", time.as_secs_f64()),
+        Slack::For(time) => format!("for {:.3} s", time.as_secs_f64()),
     }
 }

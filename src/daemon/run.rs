@@ -32,8 +32,8 @@ const EPISODE: Duration = Duration::from_secs(10);
 /// Runs the daemon until a signal or the end of its source.
 pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let file = chosen(file);
-    let loaded = load(file.as_deref())?;
-    let log = log::start(loaded.settings.log.level);
+    let mut log = None;
+    let loaded = load(file.as_deref(), |level| log = Some(log::start(level)))?;
     let asked = Asked::register()?;
     let port = http::Port::listen(loaded.settings.listen)?;
     greet(&loaded, port.address);
@@ -95,7 +95,7 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
     let (raw, settings) = (&loaded.raw, &loaded.settings);
     tracing::info!("biosigd {}, configuration: {}", env!("CARGO_PKG_VERSION"), loaded.name);
     tracing::info!(
-        "source {}: {} channels at {} Hz, blocks of {} frames; it can be kept waiting for {}",
+        "source {}: {} channels at {} Hz, blocks of {} frames; it can be kept waiting {}",
         loaded.source_kind,
         raw.n_channels(),
         raw.rate_hz,
