@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::Context;
+use super::answer::Answer;
 use super::routes::{HEAD_BYTES_MAX, Routed, route};
 use crate::sink::websocket::Newcomer;
 
@@ -61,6 +62,20 @@ impl Connection {
     /// Whether it has not yet said what it wants.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self.state, State::Head(_))
+    }
+
+    /// Its time is up. True when there is still something to say: that its head took too long.
+    pub(super) fn expire(&mut self) -> bool {
+        match &self.state {
+            State::Head(head) if !head.is_empty() => {
+                let bytes =
+                    Answer::refuse("408 Request Timeout", "the head was not whole within 5 s").into_bytes(false);
+                self.state = State::Answer { bytes, sent: 0 };
+                self.deadline = Instant::now() + ANSWER_TIME;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Goes on as far as the socket allows, and no further than its turn.

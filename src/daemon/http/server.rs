@@ -113,8 +113,20 @@ impl Worker {
                     token => self.serve(token),
                 }
             }
-            let now = Instant::now();
-            self.connections.retain(|_, connection| now < connection.deadline);
+            self.expire();
+        }
+    }
+
+    /// Ends the connections whose time is up.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let due = self.connections.iter().filter(|(_, connection)| connection.deadline <= now);
+        for token in due.map(|(token, _)| *token).collect::<Vec<_>>() {
+            if self.connections.get_mut(&token).is_some_and(Connection::expire) {
+                self.serve(token);
+            } else {
+                self.connections.remove(&token);
+            }
         }
     }
 
