@@ -204,7 +204,8 @@ impl Daemon {
             if reached(&status) {
                 return status;
             }
-            assert!(Instant::now() < deadline, "{what} did not come about: {status:#}");
+            let (clients, ledger) = (&status["clients"], &status["ledger"]);
+            assert!(Instant::now() < deadline, "{what} did not come about: {clients} clients, ledger {ledger:#}");
             thread::park_timeout(Duration::from_millis(10));
         }
     }
