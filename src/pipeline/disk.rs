@@ -1,7 +1,6 @@
 //! The recorder's side of the disk: brings the packed ring to the sink, block by block, and holds nothing that the
 //! intake needs. It may stall for as long as the ring has room.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +13,6 @@ use crate::block::{Cause, End, Follower, Head, Marker, Tally};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;
 use crate::sink::{PackedBlock, RawSink, SinkError};
-
-/// Markers that may wait for a recording to begin.
-const EARLY_MARKERS_MAX: usize = 65_536;
 
 /// What the recorder is doing, for people.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,8 +44,6 @@ pub struct Disk<S> {
     rate_hz: f64,
     sink: S,
     markers: Receiver<Marker>,
-    /// Markers that are here before the recording they belong to: a replay reads ahead of its frames.
-    early: VecDeque<Marker>,
     gate: Arc<Gate>,
     ledger: Ledger,
     status: Arc<Mutex<RecordingStatus>>,
@@ -90,7 +84,6 @@ impl<S: RawSink> Disk<S> {
             rate_hz,
             sink,
             markers,
-            early: VecDeque::new(),
             gate,
             ledger,
             status,
@@ -112,7 +105,9 @@ impl<S: RawSink> Disk<S> {
         self.ring.attach();
         // The codes of one block, out of the ring: the sink is borrowed while they are read.
         loop {
-            self.take_markers();
+            while let Ok(marker) = self.markers.try_recv() {
+                self.sink.marker(marker);
+            }
             match self.ring.take() {
                 Taken::Block(head, codes) => {
                     let outcome = match &mut self.phase {
@@ -120,7 +115,7 @@ impl<S: RawSink> Disk<S> {
                             self.ledger.lose(Cause::Disk, head.n_frames as u64);
                             Ok(())
                         }
-                        phase => write(phase, &mut self.sink, &mut self.early, &head, codes, &mut self.given),
+                        phase => write(phase, &mut self.sink, &head, codes, &mut self.given),
                     };
                     match outcome {
                         Ok(()) => self.written(&head),
@@ -132,22 +127,6 @@ impl<S: RawSink> Disk<S> {
                 Taken::Closed => break,
             }
             self.sync_when_due();
-        }
-    }
-
-    /// Gives markers to the recording, or keeps the latest of them for the next one, which knows by their frames
-    /// whether they are its own.
-    fn take_markers(&mut self) {
-        while let Ok(marker) = self.markers.try_recv() {
-            match self.phase {
-                Phase::Writing(_) => self.sink.marker(marker),
-                Phase::Idle | Phase::Failed => {
-                    if self.early.len() == EARLY_MARKERS_MAX {
-                        self.early.pop_front();
-                    }
-                    self.early.push_back(marker);
-                }
-            }
         }
     }
 
@@ -212,10 +191,12 @@ impl<S: RawSink> Disk<S> {
     }
 
     fn end_recording(&mut self, end: &End) {
-        self.take_markers();
         if let Phase::Writing(follower) = &mut self.phase {
             let gap = follower.ended(end, Cause::RingFull);
             let seconds = follower.frames_followed() as f64 / self.rate_hz;
+            while let Ok(marker) = self.markers.try_recv() {
+                self.sink.marker(marker);
+            }
             if let Err(error) = self.sink.close(&gap) {
                 return self.fail(&error);
             }
@@ -261,7 +242,6 @@ impl<S: RawSink> Disk<S> {
 fn write<S: RawSink>(
     phase: &mut Phase,
     sink: &mut S,
-    early: &mut VecDeque<Marker>,
     head: &Head,
     codes: &[u8],
     given: &mut u64,
@@ -269,7 +249,6 @@ fn write<S: RawSink>(
     if let Phase::Idle = phase {
         *given = head.n_frames as u64;
         sink.open(head)?;
-        early.drain(..).for_each(|marker| sink.marker(marker));
         // The ring's account counts since the recording's first frame: nothing was lost before it.
         *phase = Phase::Writing(Follower::new(head.first_frame, Tally::default()));
         *given = 0;
@@ -292,69 +271,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-    use crate::block::{Channel, RawBlock, Stream};
-    use crate::pipeline::ring;
-    use crate::sink::Progress as SinkProgress;
-
-    /// Keeps the markers it is given while it is open, as a file would.
-    #[derive(Default)]
-    struct Diary {
-        open: bool,
-        texts: Arc<Mutex<Vec<String>>>,
-    }
-
-    impl RawSink for Diary {
-        fn open(&mut self, _: &Head) -> Result<(), SinkError> {
-            self.open = true;
-            Ok(())
-        }
-        fn write(&mut self, _: &PackedBlock<'_>) -> Result<(), SinkError> {
-            Ok(())
-        }
-        fn marker(&mut self, marker: Marker) {
-            assert!(self.open, "a marker before the recording is open would be lost");
-            self.texts.lock().unwrap().push(marker.text);
-        }
-        fn sync(&mut self) -> Result<(), SinkError> {
-            Ok(())
-        }
-        fn close(&mut self, _: &Tally) -> Result<(), SinkError> {
-            self.open = false;
-            Ok(())
-        }
-        fn progress(&self) -> SinkProgress {
-            SinkProgress::default()
-        }
-    }
-
-    #[test]
-    fn markers_that_come_before_the_recording_is_open_are_in_it() {
-        let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0)];
-        let stream = Stream { rate_hz: 1000.0, channels, block_frames_max: 10, ratio: 1, delay_s: 0.0 };
-        let (mut writer, reader) = ring(&stream, 0.030);
-        let (markers, markers_in) = mpsc::sync_channel(2);
-        for text in ["early", "later"] {
-            markers.send(Marker { frame: 3, offset_ns: 0, duration_ns: None, text: text.to_owned() }).unwrap();
-        }
-        let mut block = RawBlock::new(&stream, 0);
-        block.head.n_frames = 10;
-        assert!(writer.push(&block, &Tally::default()));
-        writer.end_recording(&End { next_frame: 10, lost: Tally::default() });
-        drop(writer);
-
-        let (diary, metrics) = (Diary::default(), Arc::new(Metrics::new("0").unwrap()));
-        let texts = Arc::clone(&diary.texts);
-        let (gate, ledger) = (Arc::new(Gate::new(true)), Ledger::new(&metrics, "recorder"));
-        let (status, progress) = (Arc::default(), Arc::new(Progress::default()));
-        let hour = Duration::from_secs(3600);
-        Disk::new((reader, 0.030, 1000.0), diary, markers_in, gate, ledger, status, progress, metrics, hour).run();
-        assert_eq!(*texts.lock().unwrap(), ["early", "later"]);
-    }
 }
