@@ -4,7 +4,7 @@
 
 The client of the README is taken from the README and run. Then three clients follow the counter signal: two read and
 check every code, one does not read at all until it has been given up. What each of them got and missed is held against
-the daemon's own ledger. `--long` does so for a minute instead of 20 seconds.
+the daemon's own ledger. `--long` does so for a minute instead of 15 seconds.
 """
 
 import argparse
@@ -155,7 +155,7 @@ def main():
     arguments.add_argument("--long", action="store_true")
     arguments = arguments.parse_args()
     readme_client(arguments.biosigd, arguments.directory / "readme")
-    ledgers(arguments.biosigd, arguments.directory / "ledgers", 60 if arguments.long else 20)
+    ledgers(arguments.biosigd, arguments.directory / "ledgers", 60 if arguments.long else 15)
 
 
 if __name__ == "__main__":
