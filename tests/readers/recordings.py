@@ -8,8 +8,10 @@ must arrive as its source is. `--long` adds the replay of a recording at its own
 
 import argparse
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -65,6 +67,7 @@ fifo_s = 0.2
     verify(binary, "--counter", file)
 
     n_frames, lost = sidecar["frames_written"], sum(sidecar["ledger"]["recorder"]["lost"].values())
+    readme_lines(file)
     plain = readers_agree(file)
     codes = np.stack(plain.codes, axis=1)
     assert plain.rate == 4000 and codes.shape[1] == 32 and len(codes) >= n_frames > 4000 * RECORDING_S * 0.9
@@ -79,6 +82,14 @@ fifo_s = 0.2
     assert len(wrong) == 0, f"{len(wrong)} wrong samples, the first at frame, channel {wrong[0]}"
     assert (codes[n_frames:] == expected[-1]).all(), "the padding is not the last code"
     print(f"counter: {codes[:n_frames].size} samples of {n_frames} frames right in pyEDFlib and MNE; {lost} frames lost, annotated in {len(holes)} holes")
+
+
+def readme_lines(file):
+    """The README's lines that open a recording do so."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (lines,) = [block for block in blocks if "EdfReader" in block]
+    done = subprocess.run([sys.executable, "-c", re.sub(r"recordings/[^\"]*\.bdf", str(file), lines)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"the README's lines: {done.stderr}"
 
 
 def replay(binary, directory, source, speed):
