@@ -257,9 +257,7 @@ impl LiveSink for Client {
         self.account.delivered += block.head.n_frames as u64;
         self.gaps.lock().unwrap().push((block.head.first_frame, gap.total()));
     }
-    fn reshaped(&mut self, _: usize, gap: &Tally) {
-        self.account.add_gap(gap);
-    }
+    fn reshaped(&mut self, _: usize, _: u64) {}
     fn ended(&mut self, _: usize, gap: &Tally) {
         self.account.add_gap(gap);
     }

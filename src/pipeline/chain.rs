@@ -54,7 +54,7 @@ pub struct Chain {
     out: Option<Sender<LiveBlock>>,
     epoch: Epoch,
     latest: Option<Arc<Block>>,
-    /// Lost before the chains, as of the last turn: in frames of `raw`, and of this stream.
+    /// Lost before the chains, as of the last turn: in frames of `raw`, and of this stream as it was at the time.
     lost_raw: Tally,
     lost_before: Tally,
     /// Lost in this chain or in one it reads from, in frames of this stream.
@@ -160,13 +160,9 @@ impl Chain {
     pub(super) fn take_over(&mut self, old: &mut Chain, raw: &End) {
         old.count_before(&raw.lost, raw.next_frame);
         self.out = old.out.take();
-        self.lost_raw = raw.lost;
-        if self.stream.ratio == old.stream.ratio {
-            // The same frames are counted: the account goes on.
-            (self.lost_before, self.lost) = (old.lost_before, old.lost);
-        }
-        self.epoch.before = End { next_frame: old.index(raw.next_frame), lost: old.lost_in_all() };
-        self.epoch.start = End { next_frame: self.index(raw.next_frame), lost: self.lost_in_all() };
+        (self.lost_raw, self.lost_before, self.lost) = (raw.lost, old.lost_before, old.lost);
+        let end = old.index(raw.next_frame).wrapping_add(old.epoch.shift);
+        self.epoch.shift = end.wrapping_sub(self.index(raw.next_frame));
     }
 
     pub(super) fn from(&self) -> From {
@@ -220,7 +216,8 @@ impl Chain {
     pub(super) fn close(mut self, end: &End) {
         self.count_before(&end.lost, end.next_frame);
         if let Some(out) = self.out.take() {
-            out.close(End { next_frame: self.index(end.next_frame), lost: self.lost_in_all() });
+            let next_frame = self.index(end.next_frame).wrapping_add(self.epoch.shift);
+            out.close(End { next_frame, lost: self.lost_in_all() });
         }
     }
 

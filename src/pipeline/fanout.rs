@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Ledger, Popped, Receiver};
-use crate::block::{Account, Cause, Follower};
+use crate::block::{Account, Cause, Follower, Head};
 use crate::metrics::Metrics;
 use crate::sink::{LiveBlock, LiveSink, Traffic};
 
@@ -59,12 +59,10 @@ impl<S: LiveSink> Fanout<S> {
                     Popped::Block(block) => {
                         if feed.generation != block.epoch.generation {
                             feed.generation = block.epoch.generation;
-                            let gap = feed.follower.ended(&block.epoch.before, Cause::LinkFull);
-                            self.sink.reshaped(stream, &gap);
-                            let start = block.epoch.start;
-                            feed.follower = Follower::new(start.next_frame, start.lost);
+                            self.sink.reshaped(stream, block.head.first_frame);
                         }
-                        let gap = feed.follower.arrived(&block.head, Cause::LinkFull);
+                        let head = Head { first_frame: block.first_of_all(), ..block.head };
+                        let gap = feed.follower.arrived(&head, Cause::LinkFull);
                         self.sink.offer(stream, &block, &gap);
                     }
                     Popped::Empty => {

@@ -6,7 +6,7 @@ pub mod websocket;
 
 use std::sync::Arc;
 
-use crate::block::{Account, Block, End, Head, Marker, RawBlock, Tally};
+use crate::block::{Account, Block, Head, Marker, RawBlock, Tally};
 
 /// One block as it comes out of the recorder's packed ring.
 #[derive(Debug, Clone, Copy)]
@@ -104,16 +104,22 @@ pub struct LiveBlock {
     pub samples: Samples,
 }
 
-/// A time in which a stream keeps its shape; a reload begins another one. Every block carries it, so that it
-/// arrives whichever blocks are displaced on the way.
+impl LiveBlock {
+    /// The index of the first frame, counted over all epochs.
+    #[must_use]
+    pub fn first_of_all(&self) -> u64 {
+        self.head.first_frame.wrapping_add(self.epoch.shift)
+    }
+}
+
+/// A time in which a stream keeps its shape; a reload begins another one, and may change the rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Epoch {
     /// Counts reloads.
     pub generation: u32,
-    /// Where the stream stood when the last generation ended, in frames of that one.
-    pub before: End,
-    /// The same place in frames of this generation.
-    pub start: End,
+    /// What is added (modulo 2^64) to an index of this epoch so that all epochs of the stream count on: what is lost on the way
+    /// is then told from the index whatever happened to the rate.
+    pub shift: u64,
 }
 
 /// The samples of a [`LiveBlock`], shared with everyone else who reads them.
@@ -130,8 +136,8 @@ pub trait LiveSink: Send {
     /// Offers a block of stream number `stream` and the gap before it to all who want it. Never waits for one.
     fn offer(&mut self, stream: usize, block: &LiveBlock, gap: &Tally);
 
-    /// Stream number `stream` is another one from here on; the old one ended after `gap`.
-    fn reshaped(&mut self, stream: usize, gap: &Tally);
+    /// Stream number `stream` is another one from `first_frame` on.
+    fn reshaped(&mut self, stream: usize, first_frame: u64);
 
     /// Stream number `stream` has ended after `gap`.
     fn ended(&mut self, stream: usize, gap: &Tally);

@@ -157,8 +157,13 @@ pub(crate) const CONFIG: &str = "[source]\nsignal = \"counter\"\nn_channels = 8\
 impl Daemon {
     /// Starts it with [`CONFIG`] and `more` after it; returns when it listens and frames have been recorded.
     pub(crate) fn start(more: &str) -> Daemon {
+        Daemon::start_with(&format!("{CONFIG}{more}"))
+    }
+
+    /// Starts it with `config`, which records; returns when it listens and frames have been recorded.
+    pub(crate) fn start_with(config: &str) -> Daemon {
         let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("rig.toml"), format!("{CONFIG}{more}")).expect("written");
+        fs::write(dir.path().join("rig.toml"), config).expect("written");
         let mut running = Running::spawn(&mut command(&["run", "-c", "rig.toml"], dir.path()));
         let address = running.line("its address", |line| {
             let (_, rest) = line.split_once("look at http://")?;
@@ -167,6 +172,23 @@ impl Daemon {
         let daemon = Daemon { running, address, dir };
         daemon.wait_for("a recorded frame", |status| status["ledger"]["recorder"]["delivered"].as_u64() > Some(0));
         daemon
+    }
+
+    /// Writes its configuration anew and tells it so.
+    pub(crate) fn reload(&self, config: &[u8]) {
+        fs::write(self.dir.path().join("rig.toml"), config).expect("written");
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.running.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    /// The next line of its log with `text` in it.
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        self.running.line(text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
     /// A connection that gives up rather than wait for ever.
@@ -240,8 +262,7 @@ impl Daemon {
 
     /// Stops it as systemd does. Its directory goes when the second value is dropped.
     pub(crate) fn stop(self) -> (Ended, TempDir) {
-        let pid = rustix::process::Pid::from_child(&self.running.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.signal(rustix::process::Signal::TERM);
         (self.running.end(), self.dir)
     }
 }

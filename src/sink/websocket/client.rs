@@ -47,8 +47,7 @@ impl Outgoing {
 #[derive(Debug, Clone)]
 pub(super) struct OutgoingBlock {
     pub(super) stream: usize,
-    /// How often the stream's frames have begun to be counted anew: a reload may change its rate.
-    pub(super) recounts: u32,
+    /// Counted over all epochs of the stream.
     pub(super) first_frame: u64,
     pub(super) n_frames: u64,
     pub(super) edge_ns: u64,
@@ -78,7 +77,7 @@ pub(super) struct Client {
     socket: WebSocket<TcpStream>,
     pub(super) subscription: Subscription,
     /// The index after the last frame handed over, by stream; `None` before the first.
-    sent_to: Vec<Option<(u32, u64)>>,
+    sent_to: Vec<Option<u64>>,
     /// Whether a block of the stream was ever offered: gaps before the first one are not this client's.
     following: Vec<bool>,
     waiting: VecDeque<Outgoing>,
@@ -218,13 +217,8 @@ impl Client {
         let message = match &next {
             Outgoing::Hello(text) | Outgoing::Marker(text) => Message::text(text.clone()),
             Outgoing::Block(block) => {
-                let next = (block.recounts, block.first_frame + block.n_frames);
-                let missing = match self.sent_to[block.stream].replace(next) {
-                    Some((recounts, sent_to)) if recounts == block.recounts => block.first_frame - sent_to,
-                    // Its frames are counted anew: what is missing cannot be told from the index.
-                    Some(_) => block.missing,
-                    None => 0,
-                };
+                let sent_to = self.sent_to[block.stream].replace(block.first_frame + block.n_frames);
+                let missing = sent_to.map_or(0, |sent_to| block.first_frame - sent_to);
                 let bytes = if missing == block.missing {
                     block.bytes.clone()
                 } else {

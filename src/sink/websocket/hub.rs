@@ -53,7 +53,6 @@ pub struct Hub {
     clients: HashMap<Token, Client>,
     next_token: usize,
     next_frames: Vec<u64>,
-    recounts: Vec<u32>,
     accounts: Vec<Account>,
     sent_bytes: u64,
     dropped_messages: u64,
@@ -89,7 +88,6 @@ impl Hub {
             clients: HashMap::new(),
             next_token: WAKER.0 + 1,
             next_frames: vec![0; feeds.len()],
-            recounts: vec![0; feeds.len()],
             accounts: vec![Account::default(); feeds.len()],
             feeds,
             sent_bytes: 0,
@@ -190,8 +188,7 @@ impl LiveSink for Hub {
                     let missing = gap.total();
                     let outgoing = OutgoingBlock {
                         stream,
-                        recounts: self.recounts[stream],
-                        first_frame: block.head.first_frame,
+                        first_frame: block.first_of_all(),
                         n_frames: block.head.n_frames as u64,
                         edge_ns: block.head.edge_ns,
                         missing,
@@ -210,14 +207,12 @@ impl LiveSink for Hub {
         });
     }
 
-    fn reshaped(&mut self, stream: usize, gap: &Tally) {
+    fn reshaped(&mut self, stream: usize, first_frame: u64) {
+        self.next_frames[stream] = first_frame;
         let Some(feed) = self.settings.feeds.now().get(stream).cloned() else { return };
-        // The index of a stream whose rate changed starts anew: in frames of its own.
-        self.recounts[stream] += u32::from(feed.stream.ratio != self.feeds[stream].stream.ratio);
         self.feeds[stream] = feed;
         let mut books = books!(self);
         for client in self.clients.values_mut() {
-            client.ended(stream, gap, &mut books);
             if client.subscription.selections.iter().any(|selection| selection.feed == stream) {
                 let hello = hello::hello(&self.settings.session, &self.feeds, &client.subscription, &self.next_frames);
                 client.say(Outgoing::Hello(hello), &mut books);

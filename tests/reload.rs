@@ -1,0 +1,175 @@
+//! SIGHUP against the real daemon: stages change while it records, and the recorder notices nothing; a bad file
+//! changes nothing; what needs a restart is named.
+
+mod common;
+
+use std::process::Command;
+use std::thread;
+
+use common::{Daemon, Ended};
+use rustix::process::Signal;
+use serde_json::Value;
+use tungstenite::Message;
+
+const RELOADS: usize = 100;
+
+/// The counter at 32 channels x 4 kSPS through a chain of `stages`, with more sections after it.
+fn config(stages: &str, more: &str) -> String {
+    format!(
+        "[source]\nsignal = \"counter\"\n[chain.live]\n{stages}\n[chain.copy]\nfrom = \"live\"\n\
+         [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n{more}"
+    )
+}
+
+/// One of many lists of stages, some of which change the rate.
+fn stages(n: usize) -> String {
+    let stage = |keys: &str| format!("[[chain.live.stage]]\n{keys}\n");
+    let mut text = String::new();
+    if n % 2 == 0 {
+        text += &stage("kind = \"high_pass\"\norder = 3");
+    }
+    if n % 3 == 0 {
+        text += &stage(&format!("kind = \"decimate\"\nfactor = {}", 2 + n % 7));
+    }
+    if n % 5 != 0 {
+        text += &stage("kind = \"gain\"\nfactor = 2.0");
+    }
+    text
+}
+
+/// What a client of all streams was told and sent.
+#[derive(Debug, Default)]
+struct Heard {
+    hellos: usize,
+    rates_hz: Vec<f64>,
+    frames: u64,
+}
+
+/// Reads all streams until the daemon closes; every block fits the hello before it.
+fn listen(daemon: &Daemon) -> thread::JoinHandle<Heard> {
+    let url = format!("ws://{}/v1/stream", daemon.address);
+    let (mut client, _) = tungstenite::client(url, daemon.connect()).expect("a seat is free");
+    thread::spawn(move || {
+        let (mut heard, mut next) = (Heard::default(), [None::<u64>; 3]);
+        while let Ok(message) = client.read() {
+            match message {
+                Message::Text(text) => {
+                    let hello: Value = serde_json::from_str(&text).expect("JSON");
+                    assert_eq!(
+                        (hello["type"].as_str(), hello["streams"].as_array().map(Vec::len)),
+                        (Some("hello"), Some(3))
+                    );
+                    heard.hellos += 1;
+                    heard.rates_hz.push(hello["streams"][1]["rate_hz"].as_f64().expect("a rate"));
+                    // A stream whose rate changed counts anew.
+                    next = [next[0], None, None];
+                }
+                Message::Binary(bytes) => {
+                    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+                    let half =
+                        |at: usize| u64::from(u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes")));
+                    let missing = u64::from(u32::from_le_bytes(bytes[28..32].try_into().expect("four bytes")));
+                    let (stream, first, n_frames) = (usize::from(bytes[6]), word(8), half(24));
+                    assert_eq!(bytes.len() as u64, 32 + n_frames * half(26) * 4, "a whole message");
+                    if let Some(next) = next[stream] {
+                        assert_eq!(first, next + missing, "stream {stream}: the index runs on");
+                    }
+                    next[stream] = Some(first + n_frames);
+                    heard.frames += n_frames;
+                }
+                _ => {}
+            }
+        }
+        heard
+    })
+}
+
+/// Stops the daemon; nothing may be lost by recorder and process, every ledger adds up, the file is whole.
+fn stop_and_verify(daemon: Daemon) -> Ended {
+    let (ended, dir) = daemon.stop();
+    ended.assert_no_panic();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr());
+    for (name, expected, delivered, lost) in ended.ledgers() {
+        assert_eq!(expected, delivered + lost, "{name} in\n{}", ended.stderr());
+        assert!(lost == 0 || name.starts_with("websocket"), "{name} in\n{}", ended.stderr());
+    }
+    let files = std::fs::read_dir(dir.path().join("recordings")).expect("it recorded").flatten();
+    let file = files.map(|file| file.path()).find(|file| file.extension().is_some_and(|end| end == "bdf"));
+    let verify =
+        Command::new(env!("CARGO_BIN_EXE_biosigd")).args(["verify", "--counter"]).arg(file.expect("a file")).output();
+    let verify = verify.expect("it runs");
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+    ended
+}
+
+#[test]
+fn a_hundred_reloads_cost_no_recorded_frame() {
+    let mut daemon = Daemon::start_with(&config(&stages(0), ""));
+    let clients = [listen(&daemon), listen(&daemon)];
+    for n in 1..=RELOADS {
+        daemon.reload(config(&stages(n), "").as_bytes());
+        let line = daemon.line_with("reloaded; changed: ");
+        assert!(line.contains("chain.live.stage"), "{line}");
+    }
+    let status = daemon.status();
+    let rate_hz = status["streams"][1]["rate_hz"].as_f64();
+    let ended = stop_and_verify(daemon);
+    for client in clients {
+        let heard = client.join().expect("the client found nothing wrong");
+        assert!(heard.hellos > RELOADS / 2, "{heard:?} in\n{}", ended.stderr());
+        assert_eq!(heard.rates_hz.last().copied(), rate_hz, "the last hello is of the last file");
+        assert!(heard.rates_hz.iter().any(|rate| *rate < 4000.0), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let good = config(&stages(2), "");
+    let mut daemon = Daemon::start_with(&good);
+    let before = daemon.status();
+    for (bad, message) in [
+        (config("[[chain.live.stage]]\nkind = \"notsh\"", ""), "no stage is called `notsh`; did you mean `notch`?"),
+        (
+            config("[[chain.live.stage]]\nkind = \"low_pass\"\ncorner_hz = 2500", ""),
+            "corner_hz = 2500 must be below half the rate",
+        ),
+        ("[source]\nsignal = \"counter\"\nrate = 1".to_owned(), "unknown field `rate`"),
+        ("[chain".to_owned(), ":1: "),
+    ] {
+        daemon.reload(bad.as_bytes());
+        assert!(daemon.line_with(message).contains("rig.toml:"), "{message}");
+        daemon.line_with("nothing was changed");
+    }
+    daemon.reload(&[0xFF, 0xFE]);
+    daemon.line_with("not UTF-8");
+    std::fs::remove_file(daemon.dir.path().join("rig.toml")).expect("it was there");
+    daemon.signal(Signal::HUP);
+    daemon.line_with("cannot be read: ");
+    assert_eq!(daemon.status()["streams"][1]["rate_hz"], before["streams"][1]["rate_hz"]);
+    daemon.assert_well();
+    stop_and_verify(daemon);
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_changes() {
+    let mut daemon = Daemon::start_with(&config("", ""));
+    let more = "[websocket]\nclients_max = 0\n[log]\nlevel = \"debug\"\n[acquire]\nblock_frames = 400\n";
+    daemon.reload(config(&stages(2), more).replace("127.0.0.1:0", "127.0.0.1:1").as_bytes());
+    assert!(daemon.line_with("reloaded; changed: ").contains("chain.live.stage, log.level, websocket.clients_max"));
+    assert!(daemon.line_with("need a restart: ").ends_with("acquire.block_frames, http.listen"));
+    let url = format!("ws://{}/v1/stream", daemon.address);
+    let Err(refused) = tungstenite::client(url, daemon.connect()) else { panic!("no seat is left") };
+    assert!(refused.to_string().contains("503"), "{refused}");
+    daemon.reload(config(&stages(2), "").replace("[chain.copy]", "[chain.kopie]").as_bytes());
+    assert!(daemon.line_with("need a restart: ").contains("the chains are kopie, live, were copy, live"));
+    stop_and_verify(daemon);
+}
+
+#[test]
+fn a_storm_of_signals_and_a_stop_in_the_middle_of_it() {
+    let daemon = Daemon::start_with(&config("", ""));
+    for n in 0..300 {
+        daemon.reload(config(&stages(n), "").as_bytes());
+    }
+    stop_and_verify(daemon);
+}
