@@ -12,6 +12,7 @@ mod reload;
 mod road;
 mod run;
 mod settings;
+mod systemd;
 pub mod verify;
 
 pub use failure::Failure;

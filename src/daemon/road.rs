@@ -12,7 +12,7 @@ use super::http::{self, Context, Health};
 use super::load::Loaded;
 use super::settings::{OnOverflow, Record};
 use super::{Failure, plan};
-use crate::block::Marker;
+use crate::block::{Marker, Stream};
 use crate::config::AutoOr;
 use crate::pipeline::{self as line, Bell, Ledger, Progress, RecordingStatus, WhenFull};
 use crate::rt::{self, Refused, Role, Stop};
@@ -30,6 +30,9 @@ const MARKERS_MAX: usize = 1024;
 /// A running road.
 pub(super) struct Road {
     pub(super) context: Arc<Context>,
+    pub(super) raw: Stream,
+    /// The threads whose loops turn as long as the daemon lives, and when they last did.
+    pub(super) loops: Vec<(&'static str, Arc<Progress>)>,
     pub(super) stop: Arc<Stop>,
     /// In the order in which they end.
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -165,6 +168,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     let (to_process, from_acquire) = line::link("process", WhenFull::DropNewest, Bell::Thread, &metrics);
     let process_ledger = Ledger::new(&metrics, "process");
     let mut ledgers = vec![process_ledger];
+    let mut loops = vec![("acquire", Arc::clone(&acquire_turn))];
     let mut to_recorder = None;
     let mut to_disk: Option<(SyncSender<Marker>, thread::Thread)> = None;
     if let Some((record, sink)) = recorder {
@@ -175,6 +179,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         let (writer, reader) = line::ring(&raw, budget_s);
         let ledger = Ledger::new(&metrics, "recorder");
         let stop_on_overflow = settings.recorder.on_overflow == OnOverflow::Stop;
+        loops.push(("record-intake", Arc::clone(&intake_turn)));
         let slack = source.slack();
         let intake = line::Intake::new(
             receiver,
@@ -255,14 +260,14 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         }
     }
     starter.gate.wait();
-    Ok(Road { context, stop, threads: starter.threads, http, refused, ended, bell, exchange, process })
+    Ok(Road { context, raw, loops, stop, threads: starter.threads, http, refused, ended, bell, exchange, process })
 }
 
 fn to_option<T>(there: bool, value: T) -> Option<T> {
     there.then_some(value)
 }
 
-pub(super) fn feeds(streams: &[String], raw: &crate::block::Stream, chains: &[line::Chain]) -> Vec<Feed> {
+pub(super) fn feeds(streams: &[String], raw: &Stream, chains: &[line::Chain]) -> Vec<Feed> {
     let mut feeds = Vec::new();
     for name in streams {
         let place = chains.iter().position(|chain| chain.name() == name);
@@ -281,7 +286,7 @@ pub(super) fn feeds(streams: &[String], raw: &crate::block::Stream, chains: &[li
 fn recorder_plan(
     text: &str,
     settings: &super::settings::Settings,
-    raw: &crate::block::Stream,
+    raw: &Stream,
     dir: &std::path::Path,
     about: &Value,
     session: &str,

@@ -12,16 +12,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::load::{Loaded, chosen, load};
 use super::reload::Reloader;
 use super::road::{self, Road};
+use super::systemd::Systemd;
 use super::{Failure, http, log, plan};
 use crate::block::{Account, Cause};
 use crate::pipeline::Ledger;
 use crate::rt::utc_now_ns;
 
-/// How often the supervisor looks when nothing happens.
-const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-
-/// How often it looks while it waits for threads to end: a thread rings just before it has ended.
-const LAST_LOOKS: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+/// How often the supervisor looks while it waits for threads to end: a thread rings just before it has ended.
+const LAST_LOOKS: Duration = Duration::from_millis(10);
 
 /// What the drain may take beyond the stall budget.
 const DRAIN_GRACE: Duration = Duration::from_secs(10);
@@ -46,8 +44,9 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
         tracing::warn!("{refused}");
     }
     asked.ring_with(&road)?;
-    watch(&road, &asked, &mut reloader);
-    drain_road(road, drain)
+    let mut systemd = Systemd::new(road.loops.clone());
+    watch(&road, &asked, &mut reloader, &mut systemd);
+    drain_road(road, drain, &mut systemd)
 }
 
 /// What signals ask for.
@@ -112,13 +111,16 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
 }
 
 /// Returns when the road should be drained: asked to, or a thread has ended.
-fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader) {
+fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Systemd) {
     let mut episodes: Vec<Episode> = road.context.ledgers.iter().map(Episode::new).collect();
     while !asked.to_stop() && !road.threads.iter().any(std::thread::JoinHandle::is_finished) {
-        wait(road, &LOOK);
+        wait(road, systemd.every());
         if asked.to_reload() && !asked.to_stop() {
+            systemd.reloading();
             reloader.reload(road);
+            systemd.ready();
         }
+        systemd.look(road);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {
             episode.look(ledger);
         }
@@ -126,10 +128,11 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader) {
 }
 
 /// Waits until a thread ends or a signal comes, at most for `most`.
-fn wait(road: &Road, most: &Timespec) {
+fn wait(road: &Road, most: Duration) {
     let mut fds = [PollFd::new(&road.ended, PollFlags::IN)];
+    let most = Timespec::try_from(most).ok();
     // An interrupted wait is a look that comes early; any other error would come at once each time.
-    if poll(&mut fds, Some(most)).is_err_and(|error| error != rustix::io::Errno::INTR) {
+    if poll(&mut fds, most.as_ref()).is_err_and(|error| error != rustix::io::Errno::INTR) {
         std::thread::sleep(Duration::from_secs(1));
     }
     let mut rings = [0; 64];
@@ -177,13 +180,15 @@ fn causes(lost: &crate::block::Tally) -> String {
 }
 
 /// Stops the source, lets the links run empty, finishes files and clients, and tells the final ledgers.
-fn drain_road(mut road: Road, most: Duration) -> Result<(), Failure> {
+fn drain_road(mut road: Road, most: Duration, systemd: &mut Systemd) -> Result<(), Failure> {
+    systemd.stopping();
     tracing::info!("stopping: the links run empty, at most {} s", most.as_secs());
     road.context.draining.store(true, Ordering::Relaxed);
     road.stop.set();
     let deadline = Instant::now() + most;
     while Instant::now() < deadline && !road.threads.iter().all(std::thread::JoinHandle::is_finished) {
-        wait(&road, &LAST_LOOKS);
+        wait(&road, LAST_LOOKS);
+        systemd.beat();
     }
     let mut died = Vec::new();
     let mut stuck = Vec::new();

@@ -114,7 +114,11 @@ impl Acquire {
     fn pass_on(&mut self, block: &Arc<RawBlock>) {
         let head = &block.head;
         self.metrics.drdy_to_read.observe(now_ns().saturating_sub(head.edge_ns) as f64 * 1e-9);
-        let slack = || self.source.slack();
+        // Asked at each look of a wait for room, once a second at least: while it waits, the loop counts as turning.
+        let slack = || {
+            self.turned.made();
+            self.source.slack()
+        };
         // The recorder first: what happens to a block later cannot cost it one sample.
         if let Some(recorder) = &self.recorder {
             recorder.send(Arc::clone(block), &slack);
@@ -136,5 +140,85 @@ impl Acquire {
         let missed = lost.get(Cause::Missed);
         self.metrics.drdy_missed.inc_by(missed - self.missed_counted);
         self.missed_counted = missed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::block::{Channel, End, Stream};
+    use crate::pipeline::{Bell, Popped, WhenFull, link};
+    use crate::source::{Pace, Slack};
+
+    /// A recording that never ends and can be kept waiting for ever.
+    struct Endless {
+        stream: Stream,
+        next_frame: u64,
+    }
+
+    impl Source for Endless {
+        fn stream(&self) -> &Stream {
+            &self.stream
+        }
+        fn pace(&self) -> Pace {
+            Pace::Free
+        }
+        fn slack(&self) -> Slack {
+            Slack::Forever
+        }
+        fn start(&mut self) {}
+        fn fill(&mut self, block: &mut RawBlock, stop: &Stop) -> Filled {
+            if stop.is_set() {
+                return Filled::End;
+            }
+            (block.head.first_frame, block.head.n_frames) = (self.next_frame, 1);
+            self.next_frame += 1;
+            Filled::Frames
+        }
+        fn end(&self) -> End {
+            End { next_frame: self.next_frame, ..End::default() }
+        }
+    }
+
+    #[test]
+    fn a_loop_that_waits_for_a_consumer_that_hangs_still_turns() {
+        let metrics = Arc::new(Metrics::new("test").unwrap());
+        let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0)];
+        let stream = Stream { rate_hz: 1000.0, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 };
+        let (to_process, hangs) = link("process", WhenFull::DropNewest, Bell::Thread, &metrics);
+        let (stop, turned, progress) =
+            (Arc::new(Stop::default()), Arc::new(Progress::default()), Arc::new(Progress::default()));
+        let source = Box::new(Endless { stream, next_frame: 0 });
+        let progresses = (Arc::clone(&turned), Arc::clone(&progress));
+        let acquire = Acquire::new(source, 8, None, to_process, Arc::clone(&stop), progresses, metrics);
+        let thread = thread::spawn(move || acquire.run());
+
+        let bound = Instant::now() + Duration::from_secs(30);
+        let wait_until = |what: &str, reached: &dyn Fn() -> bool| {
+            while !reached() {
+                assert!(Instant::now() < bound, "{what}");
+                thread::park_timeout(Duration::from_millis(10));
+            }
+        };
+        // The link is full and nobody takes from it: no block goes through any more, and the loop turns all the same.
+        let stands = || progress.age() > Some(Duration::from_millis(1500));
+        wait_until("the link never filled", &stands);
+        wait_until("the loop does not turn", &|| stands() && turned.age() < Some(Duration::from_secs(1)));
+        stop.set();
+        let mut n_blocks = 0;
+        loop {
+            match hangs.pop() {
+                Popped::Block(_) => n_blocks += 1,
+                Popped::Empty => thread::yield_now(),
+                Popped::Ended(end) => {
+                    assert_eq!(end.next_frame, n_blocks, "nothing was lost while it waited");
+                    break;
+                }
+            }
+        }
+        thread.join().unwrap();
     }
 }

@@ -29,8 +29,13 @@ impl Health {
         Health { silence, start: Instant::now(), acquire, process, recorder }
     }
 
+    /// Whether a block has come.
+    pub(in crate::daemon) fn has_begun(&self) -> bool {
+        self.acquire.age().is_some()
+    }
+
     /// Why all is not well; empty when it is.
-    pub(super) fn complaints(&self, recording: &RecordingStatus, recorder_wanted: bool) -> Vec<String> {
+    pub(in crate::daemon) fn complaints(&self, recording: &RecordingStatus, recorder_wanted: bool) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut threads = vec![("acquisition", &self.acquire), ("process", &self.process)];
         if let (Some(recorder), true) = (&self.recorder, recording.active) {
