@@ -115,6 +115,8 @@ async function picture(page, name) {
   await until(page, (s) => window.biosigd.framesReceived >= s * window.biosigd.rateHz, PICTURE_S, START_WITHIN_MS + 1000 * PICTURE_S, `fewer than ${PICTURE_S} s of signal came`);
   await page.screenshot({ path: join(outDir, `${name}.png`) });
   const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  const cut = await page.evaluate(() => [...document.querySelectorAll("p")].filter((p) => p.getBoundingClientRect().right > innerWidth).map((p) => p.textContent));
+  if (cut.length > 0) throw new Error(`${name}: cut at the edge of the screen: ${cut}`);
   if (wide > width) throw new Error(`${name}: the page is ${wide} pixels wide on a screen of ${width}`);
 }
 

@@ -30,6 +30,9 @@ export function volts(uv) {
 /** Which colour a channel has, by the 10-20 convention: odd numbers left, even right, the rest midline. It also tells neighbours apart. */
 const side = (name) => (/[13579]$/.test(name) ? "left" : /[02468]$/.test(name) ? "right" : "mid");
 
+/** What stands above a hole, or above the first of several. */
+export const lostText = (nFrames, nHoles) => `${nFrames.toLocaleString("en")} lost${nHoles > 1 ? ` in ${nHoles} holes` : ""}`;
+
 export class Plot {
   constructor(canvas, lane) {
     this.canvas = canvas;
@@ -300,15 +303,35 @@ export class Plot {
     if (moved) this.#spread();
   }
 
+  /** Holes that are too near for a label each share the one of the first, with the sum of what they lost. `holes` is left to right. */
+  #share(holes, edge) {
+    let [first, sum, n] = [null, 0, 0];
+    for (const hole of holes) {
+      // Right of the cursor stands what is older: no neighbour of what is left of it.
+      const left = Math.min(hole.place, edge - hole.width - 3);
+      hole.shares = first !== null && hole.frame > first.frame && left < first.place + first.width + 3;
+      [first, sum, n] = hole.shares ? [first, sum + hole.lost, n + 1] : [hole, hole.lost, 1];
+      const { label } = first;
+      label.textContent = label.title = lostText(sum, n);
+      label.style.maxWidth = "none";
+      first.width = label.offsetWidth + 1; // it is rounded
+    }
+  }
+
   /** Labels never cover each other: half a number is a wrong number. Each is cut, with an ellipsis, where the next one begins. */
   #spread() {
     const edge = this.canvas.clientWidth;
+    this.#share(this.events.filter((event) => event.label && event.kind === "lost").sort((a, b) => a.place - b.place), edge);
     const next = { marker: edge, lost: edge }; // where the label to the right begins; markers have a line of their own
     const shown = this.events.filter((event) => event.label).sort((a, b) => b.place - a.place);
-    for (const { label, place, width, kind } of shown) {
+    for (const { label, place, width, kind, shares } of shown) {
+      if (shares) {
+        label.style.visibility = "hidden";
+        continue;
+      }
       const line = kind === "marker" ? "marker" : "lost";
       const left = Math.min(place, edge - width - 3);
-      const room = Math.min(next[line] - left - 3, 130);
+      const room = Math.min(next[line] - left - 3, kind === "lost" ? width : 130);
       label.style.left = `${left}px`;
       label.style.maxWidth = `${Math.max(0, room)}px`;
       label.style.visibility = room < Math.min(width, 30) ? "hidden" : "visible";

@@ -2,7 +2,7 @@
 // kept in this browser only; the daemon is never told anything.
 
 import { Envelope, HOLE } from "./envelope.js";
-import { AXIS_PX, Plot, niceAbove, unfit, volts } from "./plot.js";
+import { AXIS_PX, Plot, lostText, niceAbove, unfit, volts } from "./plot.js";
 import { fillSelect, say, showLedger, showStatus } from "./panel.js";
 import { FLAGS, Wire, followStatus } from "./wire.js";
 
@@ -80,7 +80,7 @@ function block(block) {
   const jump = env.nextFrame < 0 ? block.missing : block.first - env.nextFrame;
   if (jump < 0) return; // cannot happen within a session; a repeated frame would only be drawn twice
   const lost = now.resumed ? block.missing : Math.max(block.missing, jump);
-  if (lost > 0) plot.addEvent({ frame: block.first - lost, text: `${lost.toLocaleString("en")} lost`, kind: "lost" });
+  if (lost > 0) plot.addEvent({ frame: block.first - lost, lost, text: lostText(lost, 1), kind: "lost" });
   else if (jump > 0) plot.addEvent({ frame: env.nextFrame, text: "not connected", kind: "away" });
   now.missing += lost;
   env.add(block.first, block.nFrames, block.samples, lost > 0 ? HOLE.lost : HOLE.away);
