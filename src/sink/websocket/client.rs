@@ -197,9 +197,9 @@ impl Client {
                 (books.handed_over)(block.stream, block.edge_ns);
             }
             if let State::Closing(_) = self.state {
-                // Nothing follows a close frame; what waits is lost when the client is buried. One that broke the
-                // protocol cannot answer it: the end of the connection must do.
-                if self.deaf && self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+                // Nothing follows a close frame; what waits is lost when the client is buried. One that cannot answer
+                // it, or does not care to, sees the end of the connection.
+                if self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
                     return Err(Gone);
                 }
                 return Ok(());
