@@ -110,6 +110,9 @@ fn a_hundred_reloads_cost_no_recorded_frame() {
         daemon.reload(config(&stages(n), "").as_bytes());
         let line = daemon.line_with("reloaded; changed: ");
         assert!(line.contains("chain.live.stage"), "{line}");
+        // Clients hear of it with the next block.
+        let so_far = daemon.status()["frames"].as_u64();
+        daemon.wait_for("two more blocks", |status| status["frames"].as_u64() >= so_far.map(|frames| frames + 80));
     }
     let status = daemon.status();
     let rate_hz = status["streams"][1]["rate_hz"].as_f64();
