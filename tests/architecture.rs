@@ -314,3 +314,13 @@ fn the_top_level_holds_what_it_should() {
         assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} does not belong at the top level");
     }
 }
+
+#[test]
+fn the_map_has_a_row_for_every_cause_of_loss() {
+    let map = std::fs::read_to_string("src/lib.rs").expect("the map");
+    let rows: Vec<&str> =
+        map.lines().filter_map(|line| line.strip_prefix("//! | `")?.split_once('`').map(|(name, _)| name)).collect();
+    for cause in biosigd::block::Cause::ALL {
+        assert_eq!(rows.iter().filter(|row| **row == cause.name()).count(), 1, "{}", cause.name());
+    }
+}

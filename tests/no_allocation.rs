@@ -2,13 +2,12 @@
 //! threads do not allocate, nor free. Counted by a global allocator, by thread.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(unsafe_code, reason = "a global allocator is unsafe to write")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/allocations.rs"]
+mod allocations;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The threads that must not, by the names the kernel has.
@@ -17,56 +16,8 @@ const REAL_TIME: [&str; 3] = ["acquire", "process", "record-intake"];
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(10);
 
-/// Calls of the allocator by thread: the kernel's thread number, modulo the length. Neighbouring numbers differ.
-static CALLS: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
-
-thread_local! {
-    static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-struct Counting;
-
-fn count() {
-    // A thread at its very end has no slot any more; it is not one of those that are watched.
-    let slot = SLOT.try_with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(slot_of(u64::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or(0)));
-        }
-        slot.get()
-    });
-    if let Ok(slot) = slot {
-        CALLS[slot].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn slot_of(thread: u64) -> usize {
-    usize::try_from(thread).unwrap_or(0) % CALLS.len()
-}
-
-// SAFETY: unsafe because a wrong allocator breaks everything; sound because every call is passed on as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on unchanged.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's promises are passed on unchanged.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on unchanged.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// The kernel's numbers of the threads called as in `REAL_TIME`.
-fn real_time_threads() -> Vec<(String, u64)> {
+fn real_time_threads() -> Vec<(String, u32)> {
     let mut threads = Vec::new();
     for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default().trim().to_owned();
@@ -140,14 +91,14 @@ fn real_time_threads_do_not_allocate() {
     }
     let threads = real_time_threads();
     assert_eq!(threads.len(), REAL_TIME.len(), "{threads:?}");
-    let before: Vec<u64> = threads.iter().map(|(_, id)| CALLS[slot_of(*id)].load(Ordering::Relaxed)).collect();
+    let before: Vec<u64> = threads.iter().map(|(_, id)| allocations::of_thread(*id)).collect();
     let (watch, mut turn) = (Instant::now(), 0);
     while watch.elapsed() < WATCHED {
         visit(port, turn);
         get(port, "/metrics").unwrap();
         turn += 1;
     }
-    let after: Vec<u64> = threads.iter().map(|(_, id)| CALLS[slot_of(*id)].load(Ordering::Relaxed)).collect();
+    let after: Vec<u64> = threads.iter().map(|(_, id)| allocations::of_thread(*id)).collect();
     let status = get(port, "/api/v1/status").unwrap();
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
     daemon.join().unwrap();

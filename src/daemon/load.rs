@@ -208,7 +208,7 @@ fn streams(
 /// Refuses a road that would take more than half of the machine's memory, with the sum.
 fn check_memory(document: &Document<'_>, settings: &Settings, raw: &Stream, chains: &[Chain], mistakes: &mut Mistakes) {
     let Some(installed) = crate::rt::installed_memory_bytes() else { return };
-    let sizes = super::plan::Sizes::of(raw, chains, settings);
+    let sizes = super::sizes::Sizes::of(raw, chains, settings);
     let total = sizes.total_bytes();
     if total <= installed / 2 {
         return;

@@ -12,6 +12,7 @@ mod reload;
 mod road;
 mod run;
 mod settings;
+mod sizes;
 mod systemd;
 pub mod verify;
 

@@ -4,63 +4,9 @@
 use std::fmt;
 
 use super::load::Loaded;
-use super::settings::{OnOverflow, Record, Settings};
-use crate::block::Stream;
-use crate::pipeline::{CHAIN_SLABS, Chain, LINK_BLOCKS, ring_bytes};
-
-/// Slabs of `raw`, term by term.
-pub(super) const RAW_SLABS: usize = LINK_BLOCKS // the link to process full
-    + LINK_BLOCKS // the link to the recorder full
-    + LINK_BLOCKS // the link of websocket.raw full
-    + 1 // in acquire's hand
-    + 1 // in process's hand
-    + 1 // in record-intake's hand
-    + 1; // in websocket's hand
-
-/// Bytes of the large allocations.
-pub(super) struct Sizes {
-    raw: u64,
-    chains: u64,
-    ring: u64,
-    record: u64,
-}
-
-impl Sizes {
-    pub(super) fn of(raw: &Stream, chains: &[Chain], settings: &Settings) -> Sizes {
-        let block_bytes = |stream: &Stream| (stream.block_frames_max * stream.n_channels() * 4) as u64;
-        let records = settings.records();
-        Sizes {
-            raw: RAW_SLABS as u64 * block_bytes(raw),
-            chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * block_bytes(chain.stream())).sum(),
-            ring: if records { ring_bytes(raw, settings.recorder.stall_budget_s) as u64 } else { 0 },
-            record: if records { bytes_per_s(raw) } else { 0 },
-        }
-    }
-
-    pub(super) fn total_bytes(&self) -> u64 {
-        [self.raw, self.chains, self.ring, self.record].iter().fold(0, |sum, term| sum.saturating_add(*term))
-    }
-}
-
-impl fmt::Display for Sizes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mb = |bytes: u64| bytes as f64 / 1e6;
-        write!(
-            f,
-            "{:.1} MB raw slabs + {:.1} MB chain slabs + {:.1} MB recorder ring + {:.1} MB record",
-            mb(self.raw),
-            mb(self.chains),
-            mb(self.ring),
-            mb(self.record)
-        )
-    }
-}
-
-/// What a recording of `raw` takes, in bytes per second.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
-pub(super) fn bytes_per_s(raw: &Stream) -> u64 {
-    (raw.rate_hz * raw.n_channels() as f64 * 3.0) as u64
-}
+use super::settings::{OnOverflow, Record};
+use super::sizes::{Sizes, bytes_per_s};
+use crate::pipeline::LINK_BLOCKS;
 
 /// The plan, for people.
 pub(super) fn plan(loaded: &Loaded) -> String {

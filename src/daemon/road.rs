@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::http::{self, Context, Health};
 use super::load::Loaded;
 use super::settings::{OnOverflow, Record};
-use super::{Failure, plan};
+use super::{Failure, sizes};
 use crate::block::{Marker, Stream};
 use crate::config::AutoOr;
 use crate::pipeline::{self as line, Bell, Ledger, Progress, RecordingStatus, WhenFull};
@@ -226,7 +226,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     let block_s = raw.block_frames_max as f64 / raw.rate_hz;
     let acquire = line::Acquire::new(
         source,
-        plan::RAW_SLABS,
+        sizes::RAW_SLABS,
         to_recorder,
         to_process,
         Arc::clone(&stop),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::Sender;
-use super::process::no_slack;
+use super::link::no_slack;
 use crate::block::{Block, Cause, Channel, End, Flags, Head, Pool, RawBlock, Stream, Tally};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;

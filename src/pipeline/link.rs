@@ -40,6 +40,11 @@ pub enum Bell {
     Call(Box<dyn Fn() + Send + Sync>),
 }
 
+/// For live streams, which displace their oldest block and never make anyone wait.
+pub(super) fn no_slack() -> Slack {
+    Slack::For(Duration::ZERO)
+}
+
 struct Shared<T> {
     queue: ArrayQueue<T>,
     bell: Bell,

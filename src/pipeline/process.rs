@@ -7,12 +7,12 @@ use crossbeam::queue::ArrayQueue;
 use prometheus::IntCounter;
 
 use super::chain::{Chain, From, Parent};
+use super::link::no_slack;
 use super::{Ledger, Popped, Progress, Receiver, Sender};
 use crate::block::{Cause, End, Flags, Follower, Head, RawBlock, Stream};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;
 use crate::sink::{Epoch, LiveBlock, Samples};
-use crate::source::Slack;
 
 /// Where `main` and the processing thread exchange chains: new ones go in, and the old ones come out to be dropped
 /// by `main`. One exchange at a time.
@@ -170,11 +170,6 @@ impl Process {
             chain.close(&end);
         }
     }
-}
-
-/// Live streams displace their oldest block and never make anyone wait.
-pub(super) fn no_slack() -> Slack {
-    Slack::For(std::time::Duration::ZERO)
 }
 
 /// Counts, per channel, the frames in which a sample stood at the end of its range.

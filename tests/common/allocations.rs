@@ -1,11 +1,17 @@
-//! Counts what a thread allocates. A test file that includes this runs all of itself under it.
+//! Counts what threads ask of the allocator. A test file that includes this runs all of itself under it.
 #![allow(unsafe_code, reason = "an allocator cannot be written without; house rule 15 allows it under tests/")]
+#![allow(dead_code, reason = "each test file uses its part of this")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Calls by thread: the kernel's thread number, modulo the length. The numbers of one process's threads differ little.
+static CALLS: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
 
 thread_local! {
-    static N_ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Where this thread counts; a constant without a destructor, so that it can be reached as long as the thread runs.
+    static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 struct Counting;
@@ -15,18 +21,34 @@ static ALLOCATOR: Counting = Counting;
 
 /// How often this thread has asked for memory or given some back while `work` ran.
 pub(crate) fn during(work: impl FnOnce()) -> u64 {
-    let before = N_ALLOCATIONS.get();
+    let calls = || CALLS[own_slot()].load(Ordering::Relaxed);
+    let before = calls();
     work();
-    N_ALLOCATIONS.get() - before
+    calls() - before
+}
+
+/// How often the thread with the kernel's number `thread` has so far.
+pub(crate) fn of_thread(thread: u32) -> u64 {
+    CALLS[slot_of(thread)].load(Ordering::Relaxed)
+}
+
+fn slot_of(thread: u32) -> usize {
+    thread as usize % CALLS.len()
+}
+
+fn own_slot() -> usize {
+    if SLOT.get() == usize::MAX {
+        SLOT.set(slot_of(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()));
+    }
+    SLOT.get()
 }
 
 fn count() {
-    // A constant without a destructor: it can be reached as long as the thread runs.
-    N_ALLOCATIONS.set(N_ALLOCATIONS.get() + 1);
+    CALLS[own_slot()].fetch_add(1, Ordering::Relaxed);
 }
 
 // SAFETY: unsafe because the trait promises valid memory; sound because every call is handed to `System` unchanged,
-// and the counter is a plain thread-local that allocates nothing.
+// and counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
