@@ -180,7 +180,11 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         let ledger = Ledger::new(&metrics, "recorder");
         let stop_on_overflow = settings.recorder.on_overflow == OnOverflow::Stop;
         loops.push(("record-intake", Arc::clone(&intake_turn)));
-        let slack = source.slack();
+        // A quarter: waiting for the ring must not use up what acquisition may wait for the link.
+        let slack = match source.slack() {
+            Slack::For(whole) => Slack::For(whole / 4),
+            Slack::Forever => Slack::Forever,
+        };
         let intake = line::Intake::new(
             receiver,
             writer,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use prometheus::IntGauge;
 
+use super::patience::Patience;
 use super::rate::RateMeter;
 use super::{Progress, Sender};
 use crate::block::{Cause, Pool, RawBlock, Tally};
@@ -27,6 +28,7 @@ pub struct Acquire {
     slabs_free: IntGauge,
     rate: RateMeter,
     nominal_hz: f64,
+    patience: Patience,
     /// Lost here, not in the source: no slab was free.
     lost: Tally,
     frames_counted: u64,
@@ -51,6 +53,7 @@ impl Acquire {
             scratch: RawBlock::new(&stream, n_chips),
             slabs_free: metrics.pool_slabs_free.with_label_values(&["raw"]),
             nominal_hz: stream.rate_hz,
+            patience: Patience::new(source.slack(), &stream),
             rate: RateMeter::default(),
             lost: Tally::default(),
             frames_counted: 0,
@@ -121,9 +124,9 @@ impl Acquire {
         };
         // The recorder first: what happens to a block later cannot cost it one sample.
         if let Some(recorder) = &self.recorder {
-            recorder.send(Arc::clone(block), &slack);
+            recorder.send(Arc::clone(block), &|| self.patience.for_recorder(slack()));
         }
-        self.process.send(Arc::clone(block), &slack);
+        self.process.send(Arc::clone(block), &|| self.patience.for_process(slack()));
         self.count(head.next_frame(), &head.lost);
         if let Some(rate_hz) = self.rate.note(head.next_frame(), head.edge_ns) {
             self.metrics.sample_rate.set(rate_hz);

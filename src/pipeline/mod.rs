@@ -7,6 +7,7 @@ mod fanout;
 mod intake;
 mod ledger;
 mod link;
+mod patience;
 mod process;
 mod progress;
 mod rate;

@@ -187,15 +187,12 @@ impl Source for Synthetic {
         Pace::Clock
     }
 
-    /// Half of what the FIFO can still take: a wait must leave room for the lateness that follows it, or a consumer
-    /// that hangs would cost conversions.
+    /// What the FIFO can still take, less the block that is read next.
     fn slack(&self) -> Slack {
-        let fifo_s = self.fifo_frames * self.ns_per_frame * 1e-9;
-        if self.start_ns == 0 {
-            return Slack::For(Duration::from_secs_f64(fifo_s / 2.0));
-        }
-        let behind_s = now_ns().saturating_sub(self.edge_ns(self.next_frame)) as f64 * 1e-9;
-        Slack::For(Duration::from_secs_f64((fifo_s / 2.0 - behind_s).max(0.0)))
+        let first_unread_ns = if self.start_ns == 0 { now_ns() } else { self.edge_ns(self.next_frame) };
+        let behind_s = now_ns().saturating_sub(first_unread_ns) as f64 * 1e-9;
+        let holds_s = (self.fifo_frames - self.stream.block_frames_max as f64) * self.ns_per_frame * 1e-9;
+        Slack::For(Duration::from_secs_f64((holds_s - behind_s).max(0.0)))
     }
 
     fn start(&mut self) {
