@@ -25,6 +25,7 @@ from daemon import Daemon
 from recordings import counter_codes, verify
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+SLEEP_S = 15
 PERIOD = 2**18  # frames after which the counter's codes repeat
 
 
@@ -93,9 +94,11 @@ async def three_clients(daemon, seconds):
     clients = [Client() for _ in range(3)]
     async with subscribe(daemon) as one, subscribe(daemon) as two, subscribe(daemon) as three:
         readers = [asyncio.create_task(clients[0].read(one)), asyncio.create_task(clients[1].read(two))]
-        await asyncio.sleep(seconds)
-        before, metrics, after = [await asyncio.to_thread(daemon.get, path) for path in ["/api/v1/status", "/metrics", "/api/v1/status"]]
+        # Given up after 10 s; from then on it has 30 s to take the reason.
+        await asyncio.sleep(SLEEP_S)
         await asyncio.wait_for(clients[2].read(three), 30)
+        await asyncio.sleep(seconds - SLEEP_S)
+        before, metrics, after = [await asyncio.to_thread(daemon.get, path) for path in ["/api/v1/status", "/metrics", "/api/v1/status"]]
         daemon.process.terminate()
         await asyncio.wait_for(asyncio.gather(*readers), 60)
     return clients, json.loads(before), metrics, json.loads(after)
@@ -155,7 +158,7 @@ def main():
     arguments.add_argument("--long", action="store_true")
     arguments = arguments.parse_args()
     readme_client(arguments.biosigd, arguments.directory / "readme")
-    ledgers(arguments.biosigd, arguments.directory / "ledgers", 60 if arguments.long else 15)
+    ledgers(arguments.biosigd, arguments.directory / "ledgers", 60 if arguments.long else SLEEP_S)
 
 
 if __name__ == "__main__":
