@@ -70,7 +70,7 @@ fn a_misspelt_name_brings_the_nearest() {
              `fifo_s`, `freq_hz` or `amplitude_uv`; did you mean `signal`?",
             "3: unknown section `recoder`; did you mean `recorder`? known: source, acquire, process, recorder, \
              websocket, http, log, daemon, chain",
-            "5: http: unknown field `listn`, expected one of `listen`, `allow_unauthenticated` or `hosts`; did you mean \
+            "5: http: unknown field `listn`, expected one of `listen`, `allow_unauthenticated`, `token_file` or `hosts`; did you mean \
              `listen`?",
             "7: acquire: unknown field `block_frame`, expected one of `block_frames`, `core` or `priority`; did you \
              mean `block_frames`?",
@@ -267,8 +267,9 @@ fn addresses() {
         says(
             &format!("[http]\nlisten = \"{text}\"\n"),
             &[&format!(
-                "2: http: listen = \"{text}\" can be reached from the network, and biosignals are health data: set \
-                 allow_unauthenticated = true if whoever reaches it may read, or listen on 127.0.0.1 and use `ssh -L`"
+                "2: http: listen = \"{text}\" can be reached from the network, and biosignals are health data: name \
+                 a token_file, whose token every request then needs, or listen on 127.0.0.1 and use `ssh -L`, or set \
+                 allow_unauthenticated = true if whoever reaches it may read"
             )],
         );
         accepts(format!("[http]\nlisten = \"{text}\"\nallow_unauthenticated = true\n").as_bytes());

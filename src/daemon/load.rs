@@ -70,7 +70,8 @@ pub(super) fn reload(file: &Path, raw: &Stream, metrics: &Metrics) -> Result<Rel
     let (name, text) = text_of(file)?;
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
-    let Written { settings, drafts, .. } = written(&document, &mut mistakes);
+    let base = file.parent().unwrap_or(Path::new(""));
+    let Written { settings, drafts, .. } = written(&document, base, &mut mistakes);
     let names = drafts.names.clone();
     let chains = chains::prepare(drafts, raw, metrics, &mut mistakes);
     streams(&document, &settings, &names, &chains, &mut mistakes);
@@ -120,13 +121,13 @@ struct Written<'d> {
     cores: Cores,
 }
 
-fn written<'d>(document: &'d Document<'_>, mistakes: &mut Mistakes) -> Written<'d> {
+fn written<'d>(document: &'d Document<'_>, base: &Path, mistakes: &mut Mistakes) -> Written<'d> {
     let mut root = document.root();
     let cores = Cores::of_this_machine();
     let mut source_table = root.section("source", mistakes);
     let row = source_table.choose("source", source::KINDS, |row| row.name, Some("synthetic"), mistakes);
     let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, mistakes)?)));
-    let settings = Settings::read(&mut root, &cores, mistakes);
+    let settings = Settings::read(&mut root, &cores, base, mistakes);
     let drafts = chains::read(&mut root, mistakes);
     root.finish(mistakes);
     Written { plan, settings, drafts, cores }
@@ -135,11 +136,14 @@ fn written<'d>(document: &'d Document<'_>, mistakes: &mut Mistakes) -> Written<'
 fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result<Loaded, Failure> {
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
-    let Written { plan, settings, drafts, cores } = written(&document, &mut mistakes);
+    let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let Written { plan, settings, drafts, cores } = written(&document, base, &mut mistakes);
 
     start_log(settings.log.level);
+    if let Some(warning) = settings.token.as_ref().and_then(|token| token.warning.as_ref()) {
+        tracing::warn!("{warning}");
+    }
     let Some((source_kind, plan)) = plan else { return Err(Failure::Config(mistakes)) };
-    let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let source = match plan.open(&Opening { base, block_frames: settings.acquire.block_frames }) {
         Ok(source) => source,
         // A file with mistakes is mended first: they may be why the source does not open.

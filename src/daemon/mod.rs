@@ -14,6 +14,7 @@ mod run;
 mod settings;
 mod sizes;
 mod systemd;
+mod token;
 pub mod verify;
 
 pub use failure::Failure;

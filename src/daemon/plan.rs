@@ -47,7 +47,12 @@ pub(super) fn plan(loaded: &Loaded) -> String {
     }
     line(out, format_args!("memory      {}", Sizes::of(raw, &loaded.chains, settings)));
     recorder(out, loaded);
-    line(out, format_args!("http        http://{}/", settings.listen));
+    let who = match &settings.token {
+        Some(token) => format!("for those with the token in {}", token.path.display()),
+        None if settings.listen.ip().is_loopback() => "for this machine".to_owned(),
+        None => "for whoever reaches it".to_owned(),
+    };
+    line(out, format_args!("http        http://{}/, {who}", settings.listen));
     let order = if settings.records() {
         "live clients first, then processing; the recorder last, after its stall budget"
     } else {

@@ -1,5 +1,6 @@
 //! SIGHUP: reads the configuration again and changes what can change while samples run: stages, the log level and
-//! the limits of clients. The recorder notices nothing. A bad file changes nothing; what needs a restart is named.
+//! the limits of clients, and the token. The recorder notices nothing. A bad file changes nothing; what needs a restart
+//! is named.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ const TAKE_TIME: Duration = Duration::from_secs(5);
 
 /// Keys that change at once; all others need a restart.
 const LIVE: [&str; 4] = ["chain", "log.level", "websocket.clients_max", "websocket.client_buffer_kib"];
+
+/// Changes at once where a token is named. Its file may have changed without it.
+const TOKEN_FILE: &str = "http.token_file";
 
 /// What a reload needs to know of the running daemon.
 pub(super) struct Reloader {
@@ -76,6 +80,14 @@ impl Reloader {
                     keep(&mut wanted, &self.running, "chain");
                     restart.push(why);
                 }
+            }
+        }
+        // To do without a token is a matter of the address as well, which stays: that needs a restart.
+        if let Some(found) = &settings.token {
+            restart.retain(|key| key != TOKEN_FILE);
+            keep(&mut self.running, &wanted, TOKEN_FILE);
+            if road.context.access.change(&found.token) {
+                changed.push("the token".to_owned());
             }
         }
         road.context.door.set_limits(settings.websocket.clients_max, settings.websocket.client_buffer_kib * 1024);

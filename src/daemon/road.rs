@@ -250,6 +250,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         health: Health::new(block_s, acquire_progress, process_progress, to_option(settings.records(), disk_progress)),
         draining: std::sync::atomic::AtomicBool::new(false),
         hosts: settings.http.hosts.clone(),
+        access: http::Access::new(settings.token.map(|found| found.token)),
     });
     let http = http::Server::start(Arc::clone(&context), port)?;
     let mut refused: Vec<Refused> = (0..n_threads).flat_map(|_| reports.recv().unwrap_or_default()).collect();

@@ -102,6 +102,9 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
         road::slack_text(&*loaded.source)
     );
     tracing::info!("look at http://{address}/");
+    if let Some(token) = &settings.token {
+        tracing::info!("every request needs the token in {}", token.path.display());
+    }
     if settings.records() {
         let dir = std::path::absolute(&loaded.recordings).unwrap_or_else(|_| loaded.recordings.clone());
         tracing::info!("recordings go to {}: {}", dir.display(), plan::disk(loaded));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::token::TokenFile;
 use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Cores;
 use crate::sink::websocket::CLIENTS_MAX;
@@ -95,12 +96,18 @@ impl Default for Websocket {
 pub(super) struct Http {
     pub(super) listen: String,
     pub(super) allow_unauthenticated: bool,
+    pub(super) token_file: PathBuf,
     pub(super) hosts: Vec<String>,
 }
 
 impl Default for Http {
     fn default() -> Http {
-        Http { listen: "127.0.0.1:8707".to_owned(), allow_unauthenticated: false, hosts: Vec::new() }
+        Http {
+            listen: "127.0.0.1:8707".to_owned(),
+            allow_unauthenticated: false,
+            token_file: PathBuf::new(),
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -141,6 +148,8 @@ pub(super) struct Settings {
     pub(super) websocket: Websocket,
     pub(super) http: Http,
     pub(super) listen: SocketAddr,
+    /// With it every request needs the token; without, none does.
+    pub(super) token: Option<TokenFile>,
     pub(super) log: Log,
     pub(super) daemon: Daemon,
 }
@@ -186,6 +195,12 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
         &[
             Key::new("listen", "\"127.0.0.1:8707\"", "address and port of the page, the stream and the metrics"),
             Key::new("allow_unauthenticated", "false", "true: whoever reaches another address than loopback may read"),
+            Key::new(
+                "token_file",
+                "\"\"",
+                "its first line is the token that all must send, 16 characters or more; empty: \
+                 $CREDENTIALS_DIRECTORY/token, if there is one",
+            ),
             Key::new("hosts", "[]", "names, besides this machine's own, that requests may be addressed to"),
         ],
     ),
@@ -195,8 +210,9 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
 
 impl Settings {
     /// Takes the daemon's sections out of the file. Sections with wrong values read as their defaults, so that what
-    /// is built from them can be checked further: a ring of a NaN of seconds cannot be laid out.
-    pub(super) fn read(root: &mut Table<'_>, cores: &Cores, mistakes: &mut Mistakes) -> Settings {
+    /// is built from them can be checked further: a ring of a NaN of seconds cannot be laid out. Files are named from
+    /// `base`, where the configuration lies.
+    pub(super) fn read(root: &mut Table<'_>, cores: &Cores, base: &Path, mistakes: &mut Mistakes) -> Settings {
         let acquire = root.section("acquire", mistakes);
         let process = root.section("process", mistakes);
         let recorder = root.section("recorder", mistakes);
@@ -221,9 +237,10 @@ impl Settings {
         between(&websocket, "clients_max", w.clients_max, 0, CLIENTS_MAX, mistakes);
         between(&websocket, "client_buffer_kib", w.client_buffer_kib, 16, 65_536, mistakes);
         let h: Http = http.read(mistakes).unwrap_or_default();
-        let listen = check_http(&http, &h, mistakes);
+        let token = read_token(&http, &h, base, mistakes);
+        let listen = check_http(&http, &h, token.is_some(), mistakes);
         let (log, daemon) = (log.read(mistakes).unwrap_or_default(), daemon.read(mistakes).unwrap_or_default());
-        Settings { acquire: a, process: p, recorder: r, websocket: w, http: h, listen, log, daemon }
+        Settings { acquire: a, process: p, recorder: r, websocket: w, http: h, listen, token, log, daemon }
     }
 }
 
@@ -280,17 +297,43 @@ fn check_recorder(table: &Table<'_>, r: &Recorder, mistakes: &mut Mistakes) {
     }
 }
 
+/// The token, if there is one.
+fn read_token(table: &Table<'_>, h: &Http, base: &Path, mistakes: &mut Mistakes) -> Option<TokenFile> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let token = match TokenFile::find(&h.token_file, base, credentials.as_deref()) {
+        Ok(token) => token?,
+        Err(error) => {
+            let why = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
+            let text = format!("token_file = \"{}\": {error}{why}", h.token_file.display());
+            table.refuse(mistakes, "token_file", text);
+            return None;
+        }
+    };
+    if h.allow_unauthenticated {
+        let text = format!(
+            "allow_unauthenticated = true lets everybody read, and the token in {} only those who have it: keep one of \
+             the two",
+            token.path.display()
+        );
+        table.refuse(mistakes, "allow_unauthenticated", text);
+    }
+    Some(token)
+}
+
 /// The address to listen at; any one where there was a mistake.
-fn check_http(table: &Table<'_>, h: &Http, mistakes: &mut Mistakes) -> SocketAddr {
+fn check_http(table: &Table<'_>, h: &Http, has_token: bool, mistakes: &mut Mistakes) -> SocketAddr {
     let Ok(listen) = h.listen.parse::<SocketAddr>() else {
         let text = format!("listen = \"{}\" must be an address and a port, such as 127.0.0.1:8707", h.listen);
         table.refuse(mistakes, "listen", text);
         return SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
     };
-    if !listen.ip().is_loopback() && !h.allow_unauthenticated {
+    // One that is named and cannot be read is a mistake already.
+    let needs_token = has_token || !h.token_file.as_os_str().is_empty();
+    if !listen.ip().is_loopback() && !needs_token && !h.allow_unauthenticated {
         let text = format!(
-            "listen = \"{}\" can be reached from the network, and biosignals are health data: set \
-             allow_unauthenticated = true if whoever reaches it may read, or listen on 127.0.0.1 and use `ssh -L`",
+            "listen = \"{}\" can be reached from the network, and biosignals are health data: name a \
+             token_file, whose token every request then needs, or listen on 127.0.0.1 and use `ssh -L`, or set \
+             allow_unauthenticated = true if whoever reaches it may read",
             h.listen
         );
         table.refuse(mistakes, "listen", text);

@@ -59,7 +59,7 @@ fn ledger(line: &str) -> Option<(String, u64, u64, u64)> {
 fn command(arguments: &[&str], dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_biosigd"));
     command.args(arguments).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["RUST_LOG", "STATE_DIRECTORY", "JOURNAL_STREAM"] {
+    for name in ["RUST_LOG", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"] {
         command.env_remove(name);
     }
     command
@@ -145,6 +145,8 @@ pub(crate) struct Daemon {
     running: Running,
     /// Where it answers.
     pub(crate) address: SocketAddr,
+    /// Header lines that every `get` sends.
+    headers: String,
     /// Holds its configuration and its recordings.
     pub(crate) dir: TempDir,
 }
@@ -163,14 +165,18 @@ impl Daemon {
 
     /// Starts it with `config`, which records; returns when it listens and frames have been recorded.
     pub(crate) fn start_with(config: &str) -> Daemon {
-        let dir = tempfile::tempdir().expect("a directory");
+        Daemon::start_in(tempfile::tempdir().expect("a directory"), config, "")
+    }
+
+    /// The same in a directory that holds files already; `headers` are sent by every `get`.
+    pub(crate) fn start_in(dir: TempDir, config: &str, headers: &str) -> Daemon {
         fs::write(dir.path().join("rig.toml"), config).expect("written");
         let mut running = Running::spawn(&mut command(&["run", "-c", "rig.toml"], dir.path()));
         let address = running.line("its address", |line| {
             let (_, rest) = line.split_once("look at http://")?;
             rest.trim_end_matches('/').parse().ok()
         });
-        let daemon = Daemon { running, address, dir };
+        let daemon = Daemon { running, address, headers: headers.to_owned(), dir };
         daemon.wait_for("a recorded frame", |status| status["ledger"]["recorder"]["delivered"].as_u64() > Some(0));
         daemon
     }
@@ -209,7 +215,7 @@ impl Daemon {
 
     /// A plain GET.
     pub(crate) fn get(&self, path: &str) -> Response {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address))
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{}\r\n", self.address, self.headers))
     }
 
     /// The status.

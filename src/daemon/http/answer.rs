@@ -8,24 +8,42 @@ pub(super) struct Answer {
     content_type: &'static str,
     body: Cow<'static, [u8]>,
     cached: bool,
+    /// Header lines of this answer only, each with its end.
+    more: String,
 }
 
 impl Answer {
     pub(super) fn ok(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Answer {
-        Answer { status: "200 OK", content_type, body: body.into(), cached: false }
+        Answer { status: "200 OK", content_type, body: body.into(), cached: false, more: String::new() }
     }
 
     /// An answer that says what was wrong with the request, as text.
     pub(super) fn refuse(status: &'static str, why: &str) -> Answer {
-        let body = format!("{why}\n").into_bytes();
-        Answer { status, content_type: "text/plain; charset=utf-8", body: body.into(), cached: false }
+        Answer { status, ..Answer::ok("text/plain; charset=utf-8", format!("{why}\n").into_bytes()) }
+    }
+
+    /// Sends a browser to another page of ours; what it posted is not sent again.
+    pub(super) fn see_other(path: &'static str) -> Answer {
+        Answer::refuse("303 See Other", path).with("Location", path)
+    }
+
+    /// The same with another status.
+    pub(super) fn with_status(self, status: &'static str) -> Answer {
+        Answer { status, ..self }
+    }
+
+    /// The same with one more header. `value` is ours, never a client's.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Answer {
+        self.more.push_str(&format!("{name}: {value}\r\n"));
+        self
     }
 
     /// Bytes to send; `head` leaves the body out, as HEAD wants it.
     pub(super) fn into_bytes(self, head: bool) -> Vec<u8> {
         let mut bytes = format!(
             "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: {}\r\n\
-             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: {CONTENT_POLICY}\r\n{}\r\n",
+             X-Content-Type-Options: nosniff\r\nReferrer-Policy: {REFERRER_POLICY}\r\n\
+             Content-Security-Policy: {CONTENT_POLICY}\r\n{}{}\r\n",
             self.status,
             self.content_type,
             self.body.len(),
@@ -36,6 +54,7 @@ impl Answer {
                 "426" => "Upgrade: websocket\r\n",
                 _ => "",
             },
+            self.more,
         )
         .into_bytes();
         if !head {
@@ -52,5 +71,9 @@ impl Answer {
 }
 
 /// The page runs its own scripts and talks to its own daemon, and nothing else.
-const CONTENT_POLICY: &str =
-    "default-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'";
+const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; form-action 'self'; \
+                              base-uri 'none'; frame-ancestors 'none'";
+
+/// Nobody else learns where a reader came from. `no-referrer` would make browsers post forms with `Origin: null`
+/// (Fetch, "append a request Origin header"), which no daemon can tell from a stranger's.
+const REFERRER_POLICY: &str = "same-origin";

@@ -2,17 +2,18 @@
 //! the answer, whatever it does.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Ipv6Addr, Shutdown};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
 use super::Context;
 use super::answer::Answer;
+use super::body::BODY_BYTES_MAX;
 use super::routes::{HEAD_BYTES_MAX, Routed, route};
 use crate::sink::websocket::Newcomer;
 
-/// How long a head may take.
+/// How long a head may take, with the body of one that posts.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long an answer may take to be read.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -128,17 +129,19 @@ impl Connection {
     }
 }
 
-/// Reads until the head can be answered. `Partial` means that the client closed before it was whole.
+/// Reads until the head, and the body that belongs to it, can be answered. `Partial` means that the client closed before.
 fn read_head(socket: &mut TcpStream, head: &mut Vec<u8>, context: &Context) -> io::Result<Routed> {
     let mut some = [0; 2048];
+    // A socket without a peer is one that was closed: whom the answer would have counted for is no matter.
+    let peer = socket.peer_addr().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |address| address.ip());
     loop {
-        let room = (HEAD_BYTES_MAX - head.len()).min(some.len());
+        let room = (HEAD_BYTES_MAX + BODY_BYTES_MAX - head.len()).min(some.len());
         let n = socket.read(&mut some[..room])?;
         if n == 0 {
             return Ok(Routed::Partial);
         }
         head.extend_from_slice(&some[..n]);
-        match route(head, context) {
+        match route(head, peer, context) {
             Routed::Partial => {}
             routed => return Ok(routed),
         }

@@ -3,13 +3,18 @@
 //! One thread in one poller reads all heads at once, each within its deadline, so that two hundred silent
 //! connections hold up nobody. No connection is kept alive.
 
+mod access;
 mod answer;
+mod body;
 mod connection;
+mod failures;
 mod guard;
 mod health;
+mod login;
 mod page;
 mod routes;
 mod server;
+mod sessions;
 mod status;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Ledger, RecordingStatus};
 use crate::sink::websocket::{Door, Feeds};
 
+pub(super) use access::Access;
 pub(super) use health::Health;
 pub(super) use server::{Port, Server};
 
@@ -41,6 +47,7 @@ pub(super) struct Context {
     pub(super) draining: AtomicBool,
     /// Names that requests may be addressed to, besides this machine's own.
     pub(super) hosts: Vec<String>,
+    pub(super) access: Access,
 }
 
 impl Context {

@@ -16,6 +16,12 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 
+/// `login.html`; `{problem}` stands where the last attempt is answered.
+pub(super) const LOGIN: &str = include_str!("page/login.html");
+
+/// `logged_in.html`: what `/login` is for those who have.
+pub(super) const LOGGED_IN: &str = include_str!("page/logged_in.html");
+
 /// The part at `path`.
 pub(super) fn part(path: &str) -> Option<Answer> {
     let (_, content_type, content) = PARTS.iter().find(|(known, _, _)| *known == path)?;

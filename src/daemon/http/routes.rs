@@ -1,10 +1,14 @@
-//! From a request's head to its answer.
+//! From a request's head, and its body where it posts, to its answer.
+
+use std::net::IpAddr;
+use std::time::Instant;
 
 use tungstenite::handshake::server::{create_response, write_response};
 use tungstenite::http::{self, HeaderValue};
 
+use super::access::Refusal;
 use super::answer::Answer;
-use super::{Context, guard, page, status};
+use super::{Context, body, guard, login, page, status};
 use crate::metrics::TEXT_FORMAT;
 use crate::sink::websocket::{SUBPROTOCOL, Subscription};
 
@@ -24,17 +28,16 @@ pub(super) enum Routed {
     Upgrade { greeting: Vec<u8>, head_bytes: usize, subscription: Subscription },
 }
 
-/// Reads a head as far as it is there.
-pub(super) fn route(head: &[u8], context: &Context) -> Routed {
+/// Reads a request of `peer` as far as it is there.
+pub(super) fn route(head: &[u8], peer: IpAddr, context: &Context) -> Routed {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
-        Ok(httparse::Status::Partial) if head.len() >= HEAD_BYTES_MAX => {
-            refuse("431 Request Header Fields Too Large", "the head is longer than 16 KiB")
-        }
+        Ok(httparse::Status::Partial) if head.len() >= HEAD_BYTES_MAX => too_long(),
         Ok(httparse::Status::Partial) => Routed::Partial,
+        Ok(httparse::Status::Complete(head_bytes)) if head_bytes > HEAD_BYTES_MAX => too_long(),
         Ok(httparse::Status::Complete(head_bytes)) => match to_http(&request) {
-            Some(request) => answer(&request, head_bytes, context),
+            Some(request) => answer(&request, head, head_bytes, peer, context),
             None => refuse("400 Bad Request", "the request's head is not one of HTTP/1.1"),
         },
         Err(httparse::Error::TooManyHeaders) => {
@@ -57,20 +60,51 @@ fn refuse(status: &'static str, why: &str) -> Routed {
     Routed::Answer(Answer::refuse(status, why).into_bytes(false))
 }
 
-fn answer(request: &http::Request<()>, head_bytes: usize, context: &Context) -> Routed {
+fn too_long() -> Routed {
+    refuse("431 Request Header Fields Too Large", "the head is longer than 16 KiB")
+}
+
+fn answer(request: &http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpAddr, context: &Context) -> Routed {
     let head = request.method() == http::Method::HEAD;
     let text = |name: http::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Err(refusal) = guard::check(text(http::header::HOST), text(http::header::ORIGIN), &context.hosts) {
         return Routed::Answer(refusal.into_bytes(head));
     }
+    let (path, headers, now) = (request.uri().path(), request.headers(), Instant::now());
+    if request.method() == http::Method::POST && login::POSTS.contains(&path) {
+        return match body::form(headers, &bytes[head_bytes..]) {
+            Ok(Some(form)) => Routed::Answer(login::post(path, headers, form, peer, now, context).into_bytes(false)),
+            Ok(None) => Routed::Partial,
+            Err(refusal) => Routed::Answer(refusal.into_bytes(false)),
+        };
+    }
     if !head && request.method() != http::Method::GET {
         return refuse("405 Method Not Allowed", "only GET and HEAD are known here");
     }
-    let path = request.uri().path();
-    if path == "/v1/stream" {
-        return stream(request, head_bytes, context);
+    let access = if OPEN.contains(&path) { Ok(()) } else { context.access.check(headers, peer, now) };
+    let answer = match (access, path) {
+        (Ok(()), "/v1/stream") => return stream(request, head_bytes, context),
+        (Ok(()), "/login") => login::page(headers, now, context),
+        (Ok(()), "/healthz") => health(context, || context.access.check(headers, peer, now).is_ok()),
+        (Ok(()), path) => plain(path, context),
+        // A person; and whoever has a token that is not the right one is a program.
+        (Err(Refusal::NoToken), "/") => Answer::see_other("/login"),
+        (Err(refusal), _) => refusal.answer(),
+    };
+    Routed::Answer(answer.into_bytes(head))
+}
+
+/// What needs no token: the way to one, and whether the daemon lives.
+const OPEN: [&str; 4] = ["/login", "/page/style.css", "/page/icon.svg", "/healthz"];
+
+/// Why all is not well is for those with the token only: it may name files.
+fn health(context: &Context, may_know_why: impl FnOnce() -> bool) -> Answer {
+    let complaints = context.health.complaints(&context.recording_status(), context.recorder_wanted);
+    if complaints.is_empty() {
+        return Answer::ok("text/plain; charset=utf-8", b"ok\n".as_slice());
     }
-    Routed::Answer(plain(path, context).into_bytes(head))
+    let why = if may_know_why() { complaints.join("\n") } else { "not well; why is told with the token".to_owned() };
+    Answer::refuse("503 Service Unavailable", &why)
 }
 
 fn plain(path: &str, context: &Context) -> Answer {
@@ -79,13 +113,6 @@ fn plain(path: &str, context: &Context) -> Answer {
             Ok(text) => Answer::ok(TEXT_FORMAT, text.into_bytes()),
             Err(error) => Answer::refuse("500 Internal Server Error", &error.to_string()),
         },
-        "/healthz" => {
-            let complaints = context.health.complaints(&context.recording_status(), context.recorder_wanted);
-            if complaints.is_empty() {
-                return Answer::ok("text/plain; charset=utf-8", b"ok\n".as_slice());
-            }
-            Answer::refuse("503 Service Unavailable", &complaints.join("\n"))
-        }
         "/api/v1/status" => Answer::ok("application/json", format!("{}\n", status::status(context)).into_bytes()),
         _ => page::part(path).unwrap_or_else(|| Answer::refuse("404 Not Found", &known_paths())),
     }
