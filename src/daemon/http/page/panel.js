@@ -1,6 +1,8 @@
 // The words round the plot that come from the daemon's status: what is recorded, from where, for whom, and what was lost.
 // Apart from `view.js` so that the ledger, for which people trust this daemon, can be read on one screen.
 
+import { NEEDS_TOKEN } from "./wire.js";
+
 const by = (id) => document.getElementById(id);
 const count = (n) => Number(n).toLocaleString("en");
 
@@ -22,6 +24,7 @@ export function showStatus(status, why) {
   const { recording } = status ?? {};
   by("recording").dataset.active = Boolean(recording?.active);
   say(by("recording-file"), !status ? `unknown: ${why}` : recording?.active ? fileName(recording.file) : "off");
+  by("login").hidden = why !== NEEDS_TOKEN;
   say(by("recording-minutes"), recording?.active ? minutes(recording.seconds) : "");
   by("recording").title = recording?.active ? recording.file : "";
   say(by("source"), status?.source?.kind ?? "–");

@@ -8,6 +8,9 @@ const HELLO_WITHIN_MS = 8000; // a connection that opens and says no more is as 
 const STATUS_EVERY_MS = 2000;
 const STATUS_WITHIN_MS = 5000;
 
+/** Why there is no status where the session is over: the daemon was restarted, or its token changed. */
+export const NEEDS_TOKEN = "needs a token";
+
 export const FLAGS = { gap: 1, suspect: 2, saturated: 4, leadOff: 8 };
 
 /** What the daemon means by closing, in words for a person. */
@@ -130,7 +133,7 @@ export function followStatus(heard) {
     try {
       const answer = await fetch("/api/v1/status", { signal: AbortSignal.timeout(STATUS_WITHIN_MS), cache: "no-store" });
       if (answer.ok) status = await answer.json();
-      else why = answer.status === 401 ? "needs a token" : `answer ${answer.status}`;
+      else why = answer.status === 401 ? NEEDS_TOKEN : `answer ${answer.status}`;
     } catch {
       // No answer is an answer too.
     }
