@@ -224,8 +224,11 @@ enable() {
 
 go_live() {
     systemctl daemon-reload
-    udevadm control --reload
-    udevadm trigger --subsystem-match=spidev --subsystem-match=gpio
+    if udevadm control --reload 2>/dev/null; then
+        udevadm trigger --subsystem-match=spidev --subsystem-match=gpio
+    else
+        echo "  udev does not run here: its rules hold from the next boot on"
+    fi
     [ "$performance" = no ] || does "hold all cores at their full clock" systemctl start biosigd-performance
     [ "$start" = yes ] || return 0
     if systemctl is-active --quiet biosigd && [ "$restart_needed" = no ]; then
@@ -302,7 +305,10 @@ remove_all() {
     remove /usr/lib/udev/rules.d/60-biosigd.rules
     remove /usr/lib/sysusers.d/biosigd.conf
     remove /usr/bin/biosigd
-    [ "$live" = no ] || [ "$dry" = yes ] || { systemctl daemon-reload && udevadm control --reload; }
+    if [ "$live" = yes ] && [ "$dry" = no ]; then
+        systemctl daemon-reload
+        udevadm control --reload 2>/dev/null || true
+    fi
     echo
     [ "$reboot_needed" = no ] || echo "Reboot once: the firmware reads its files at boot."
     echo "Left as they are: recordings in /var/lib/biosigd, the configuration in /etc/biosigd, and the account biosigd, which owns the"
