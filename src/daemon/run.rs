@@ -121,7 +121,7 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Syst
         if asked.to_reload() && !asked.to_stop() {
             systemd.reloading();
             reloader.reload(road);
-            systemd.ready();
+            systemd.reloaded();
         }
         systemd.look(road);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {

@@ -93,17 +93,28 @@ impl Systemd {
         self.status(&text);
     }
 
-    /// The service is ready: it has started, or it has read its configuration again.
-    pub(super) fn ready(&mut self) {
+    /// The first block has come.
+    fn ready(&mut self) {
         self.phase = Phase::Ready;
         self.tell(&[NotifyState::Ready]);
     }
 
-    /// The configuration is being read again; [`Systemd::ready`] says that this is over.
+    /// The configuration is being read again; [`Systemd::reloaded`] says that this is over.
     pub(super) fn reloading(&mut self) {
+        // Ready after a reload would be ready before the first block.
+        if self.phase != Phase::Ready {
+            return;
+        }
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
             Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// The configuration was read again, with whatever result.
+    pub(super) fn reloaded(&mut self) {
+        if self.phase == Phase::Ready {
+            self.tell(&[NotifyState::Ready]);
         }
     }
 
