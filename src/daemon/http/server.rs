@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::io::Errno;
 
 use super::Context;
 use super::answer::Answer;
@@ -65,6 +66,7 @@ impl Server {
             listener,
             connections: HashMap::new(),
             next_token: FIRST,
+            accept_again: false,
             context,
             stopped: Arc::clone(&stopped),
         };
@@ -91,6 +93,9 @@ struct Worker {
     listener: TcpListener,
     connections: HashMap<Token, Connection>,
     next_token: usize,
+    /// A connection could not be accepted, for want of descriptors as a rule. The poller tells of those who wait only
+    /// once, so they are asked for at each look.
+    accept_again: bool,
     context: Arc<Context>,
     stopped: Arc<AtomicBool>,
 }
@@ -114,6 +119,9 @@ impl Worker {
                 }
             }
             self.expire();
+            if self.accept_again {
+                self.accept();
+            }
         }
     }
 
@@ -134,6 +142,7 @@ impl Worker {
         loop {
             match self.listener.accept() {
                 Ok((socket, _)) => {
+                    self.accept_again = false;
                     if self.connections.len() >= CONNECTIONS_MAX {
                         self.displace();
                     }
@@ -141,11 +150,22 @@ impl Worker {
                     drop(socket.set_nodelay(true));
                     self.watch(Connection::new(socket));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.accept_again = false;
+                    return;
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    // Out of descriptors: the next look frees those whose time is up.
-                    tracing::warn!("a connection cannot be accepted: {error}");
+                    // Out of descriptors: a silent connection makes room, as where there are too many; without one
+                    // the next look tries again.
+                    let out = matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE));
+                    if out && self.displace_silent() {
+                        continue;
+                    }
+                    if !self.accept_again {
+                        tracing::warn!("connections cannot be accepted for now: {error}");
+                    }
+                    self.accept_again = true;
                     return;
                 }
             }
@@ -154,11 +174,19 @@ impl Worker {
 
     /// Drops the silent connection that has waited longest; where all have asked, the one that is due first.
     fn displace(&mut self) {
-        let oldest =
-            self.connections.iter().min_by_key(|(_, connection)| (!connection.is_silent(), connection.deadline));
-        if let Some(token) = oldest.map(|(token, _)| *token) {
-            self.connections.remove(&token);
+        if !self.displace_silent() {
+            let due = self.connections.iter().min_by_key(|(_, connection)| connection.deadline);
+            if let Some(token) = due.map(|(token, _)| *token) {
+                self.connections.remove(&token);
+            }
         }
+    }
+
+    /// Drops the silent connection that has waited longest; false where there is none.
+    fn displace_silent(&mut self) -> bool {
+        let silent = self.connections.iter().filter(|(_, connection)| connection.is_silent());
+        let oldest = silent.min_by_key(|(_, connection)| connection.deadline).map(|(token, _)| *token);
+        oldest.is_some_and(|token| self.connections.remove(&token).is_some())
     }
 
     fn watch(&mut self, mut connection: Connection) {
