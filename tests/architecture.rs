@@ -156,14 +156,15 @@ const EXEMPT: &str = "Exempt, because rare and counted: a stage that panics.";
 #[test]
 fn the_real_time_path_holds_nothing_that_may_take_long() {
     let mut mistakes = Vec::new();
-    let mut n_files = 0;
-    for file in files("src").iter().filter(|file| REAL_TIME_FILES.iter().any(|start| file.path.starts_with(start))) {
-        n_files += 1;
+    let files = files("src");
+    for start in REAL_TIME_FILES {
+        assert!(files.iter().any(|file| file.path.starts_with(start)), "the list names {start}, which is not there");
+    }
+    for file in files.iter().filter(|file| REAL_TIME_FILES.iter().any(|start| file.path.starts_with(start))) {
         for word in NEVER {
             mistakes.extend(file.lines_with(word).map(|line| format!("{}:{line}: {word}", file.path)));
         }
     }
-    assert!(n_files >= REAL_TIME_FILES.len(), "the list names files that are not there");
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }
 
@@ -207,7 +208,7 @@ fn unsafe_code_is_in_rt_and_in_the_counting_allocator() {
 fn nothing_is_left_for_later_and_words_keep_their_meaning() {
     let mut mistakes = Vec::new();
     for file in files("src") {
-        for word in ["TODO", "FIXME", "XXX", "todo!", "unimplemented!", "placeholder"] {
+        for word in ["TODO", "FIXME", " XX", "todo!", "unimplemented!", "placeholder"] {
             let lines = file.text.lines().zip(1..).filter(|(line, _)| line.contains(word));
             mistakes.extend(lines.map(|(_, line)| format!("{}:{line}: {word}", file.path)));
         }

@@ -74,7 +74,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The table. `version` and `revision` become labels of `build_info`.
+    /// The table. `version` becomes the label of `build_info`.
     ///
     /// # Errors
     /// When two rows have the same name: a mistake of ours, found by every test.

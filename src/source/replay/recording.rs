@@ -166,7 +166,8 @@ impl Recording {
     /// Turns the samples of the record read last into frames: those from `first_frame` of the record on, as many as
     /// `codes` has room for (frame-major, whole frames).
     ///
-    /// Fast because it is called for XX
+    /// Fast because it is called for a piece of the record, not for all of it: what is read and what is written stay in
+    /// the nearest cache while the channels are brought side by side (`feed`, `piece_frames`).
     pub(super) fn frames(&mut self, first_frame: usize, codes: &mut [i32]) {
         let (n_channels, width) = (self.channels.len(), self.header.bytes_per_sample());
         let n_frames = codes.len() / n_channels;
