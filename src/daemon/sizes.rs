@@ -5,6 +5,7 @@ use std::fmt;
 use super::settings::Settings;
 use crate::block::Stream;
 use crate::pipeline::{CHAIN_SLABS, Chain, LINK_BLOCKS, ring_bytes};
+use crate::sink::recorder::record_plan;
 
 /// Slabs of `raw`, term by term.
 pub(super) const RAW_SLABS: usize = LINK_BLOCKS // the link to process full
@@ -31,7 +32,7 @@ impl Sizes {
             raw: RAW_SLABS as u64 * block_bytes(raw),
             chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * block_bytes(chain.stream())).sum(),
             ring: if records { ring_bytes(raw, settings.recorder.stall_budget_s) as u64 } else { 0 },
-            record: if records { bytes_per_s(raw) } else { 0 },
+            record: if records { record(raw).0 } else { 0 },
         }
     }
 
@@ -57,5 +58,32 @@ impl fmt::Display for Sizes {
 /// What a recording of `raw` takes, in bytes per second.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
 pub(super) fn bytes_per_s(raw: &Stream) -> u64 {
-    (raw.rate_hz * raw.n_channels() as f64 * 3.0) as u64
+    let (bytes, seconds) = record(raw);
+    (bytes as f64 / seconds).ceil() as u64
+}
+
+/// Bytes and seconds of one record; no bytes where the stream cannot be recorded.
+fn record(raw: &Stream) -> (u64, f64) {
+    let n_channels = raw.n_channels();
+    record_plan(raw.rate_hz, n_channels)
+        .map_or((0, 1.0), |record| (record.bytes(n_channels) as u64, record.duration_ns as f64 * 1e-9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Channel;
+
+    #[test]
+    fn annotations_take_room_too() {
+        let stream = |n_channels, rate_hz| {
+            let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0); n_channels];
+            Stream { rate_hz, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 }
+        };
+        // 512 samples of three bytes in a record of 1 s: twice what one channel at 250 Hz takes.
+        assert_eq!(bytes_per_s(&stream(1, 250.0)), 750 + 1536);
+        assert_eq!(bytes_per_s(&stream(32, 4000.0)), 384_000 + 1536);
+        // A record of 2 s.
+        assert_eq!(bytes_per_s(&stream(1, 0.5)), 770);
+    }
 }

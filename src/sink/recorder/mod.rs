@@ -112,16 +112,6 @@ impl BdfRecorder {
         self.about = about;
     }
 
-    /// Bytes on the disk per hour of recording.
-    #[must_use]
-    pub fn bytes_per_hour(&self) -> u64 {
-        let record_bytes =
-            (self.shape.n_frames * self.plan.stream.n_channels() + ANNOTATION_SAMPLES) * plan::SAMPLE_BYTES;
-        let hour_ns = 3_600_000_000_000_u128;
-        let bytes = record_bytes as u128 * hour_ns / u128::from(self.shape.duration_ns.unsigned_abs().max(1));
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    }
-
     /// Closes the account of the active recording.
     fn retire(&mut self) {
         self.finished = self.progress();

@@ -29,6 +29,14 @@ pub struct RecordPlan {
     pub duration_ns: i64,
 }
 
+impl RecordPlan {
+    /// Bytes of a record of `n_channels` channels, its annotations included.
+    #[must_use]
+    pub fn bytes(&self, n_channels: usize) -> usize {
+        self.n_frames * n_channels * SAMPLE_BYTES + ANNOTATION_BYTES
+    }
+}
+
 /// The record for a stream: 1 s if that holds whole frames, else the length nearest to 1 s that holds whole frames, is
 /// exact in eight characters and stays under [`RECORD_BYTES_MAX`]; of two that are equally near, the shorter.
 ///
