@@ -161,8 +161,16 @@ fn record(
     let gate = Arc::new(Gate::new(true));
     let slack = Slack::For(Duration::ZERO);
     let progress = || Arc::new(Progress::default());
-    let intake =
-        Intake::new(from_acquire, writer, Arc::clone(&gate), ledger.clone(), progress(), slack, stop_on_overflow);
+    let intake = Intake::new(
+        from_acquire,
+        writer,
+        Arc::clone(&gate),
+        ledger.clone(),
+        progress(),
+        &metrics,
+        slack,
+        stop_on_overflow,
+    );
     if recorder_runs_late {
         acquire(n_blocks, 16, Some(to_recorder), to_process, &metrics);
     } else {

@@ -191,6 +191,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
             Arc::clone(&gate),
             ledger.clone(),
             Arc::clone(&intake_turn),
+            &metrics,
             slack,
             stop_on_overflow,
         );

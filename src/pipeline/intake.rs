@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Ledger, Popped, Progress, Receiver, RingWriter};
 use crate::block::{Cause, End, Follower, RawBlock, Tally};
+use crate::metrics::Metrics;
 use crate::rt::now_ns;
 use crate::source::Slack;
 
@@ -56,6 +57,8 @@ pub struct Intake {
     gate: Arc<Gate>,
     ledger: Ledger,
     turned: Arc<Progress>,
+    /// Set here as well as by the disk's side, which cannot while the disk stalls.
+    backlog: prometheus::Gauge,
     slack: Slack,
     stop_on_overflow: bool,
     /// Follows the stream while a recording is active.
@@ -69,12 +72,17 @@ pub struct Intake {
 impl Intake {
     /// Gets the thread's work ready. `slack` is how long the source can be kept waiting at most.
     #[must_use]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts of one thread, each named at the one place that calls this"
+    )]
     pub fn new(
         link: Receiver<Arc<RawBlock>>,
         ring: RingWriter,
         gate: Arc<Gate>,
         ledger: Ledger,
         turned: Arc<Progress>,
+        metrics: &Metrics,
         slack: Slack,
         stop_on_overflow: bool,
     ) -> Intake {
@@ -84,6 +92,7 @@ impl Intake {
             gate,
             ledger,
             turned,
+            backlog: metrics.recorder_backlog.clone(),
             slack,
             stop_on_overflow,
             follower: None,
@@ -126,7 +135,9 @@ impl Intake {
         self.ledger.expect(head.n_frames as u64);
         let mut lost = follower.lost();
         lost.merge(&self.refused);
-        if !self.push(block, &lost) {
+        let pushed = self.push(block, &lost);
+        self.backlog.set(self.ring.backlog_s());
+        if !pushed {
             self.ledger.lose(Cause::RingFull, head.n_frames as u64);
             self.refused.add(Cause::RingFull, head.n_frames as u64);
             if self.stop_on_overflow {

@@ -50,6 +50,7 @@ struct Ends {
 /// The intake's end of the ring.
 pub struct RingWriter {
     bytes: Producer<u8>,
+    budget_s: f64,
     entry: Vec<u8>,
     ends: Arc<Ends>,
 }
@@ -70,7 +71,7 @@ pub fn ring(stream: &Stream, budget_s: f64) -> (RingWriter, RingReader) {
     let entry = Vec::with_capacity(entry_bytes(stream.n_channels(), stream.block_frames_max));
     let codes = vec![0; stream.n_channels() * stream.block_frames_max * CODE_BYTES];
     (
-        RingWriter { bytes: producer, entry, ends: Arc::clone(&ends) },
+        RingWriter { bytes: producer, budget_s, entry, ends: Arc::clone(&ends) },
         RingReader { bytes: consumer, codes, n_channels: stream.n_channels(), ends },
     )
 }
@@ -105,6 +106,14 @@ impl RingWriter {
         self.begin_entry(&Head { first_frame: end.next_frame, ..Head::default() }, &end.lost);
         let pushed = self.push_entry();
         debug_assert!(pushed, "room for one head is kept");
+    }
+
+    /// What waits in the ring, in seconds of signal.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    #[must_use]
+    pub fn backlog_s(&self) -> f64 {
+        (1.0 - self.bytes.slots() as f64 / self.bytes.buffer().capacity() as f64) * self.budget_s
     }
 
     fn begin_entry(&mut self, head: &Head, lost: &Tally) {
