@@ -46,7 +46,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     asked.ring_with(&road)?;
     let mut systemd = Systemd::new(road.loops.clone());
     watch(&road, &asked, &mut reloader, &mut systemd);
-    drain_road(road, drain, &mut systemd)
+    drain_road(road, drain, &asked, &mut systemd)
 }
 
 /// What signals ask for.
@@ -87,6 +87,11 @@ impl Asked {
 
     fn to_stop(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+
+    /// As [`Asked::to_stop`], taken back, so that the next time is told from this one.
+    fn to_stop_anew(&self) -> bool {
+        self.stop.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -182,14 +187,23 @@ fn causes(lost: &crate::block::Tally) -> String {
     if causes.is_empty() { "none".to_owned() } else { causes.join(", ") }
 }
 
-/// Stops the source, lets the links run empty, finishes files and clients, and tells the final ledgers.
-fn drain_road(mut road: Road, most: Duration, systemd: &mut Systemd) -> Result<(), Failure> {
+/// Stops the source, lets the links run empty, finishes files and clients, and tells the final ledgers. After `most`,
+/// or when it is asked again, what is not done by then is lost and counted.
+fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Systemd) -> Result<(), Failure> {
     systemd.stopping();
     tracing::info!("stopping: the links run empty, at most {} s", most.as_secs());
     road.context.draining.store(true, Ordering::Relaxed);
     road.stop.set();
     let deadline = Instant::now() + most;
+    let mut within = format!("within {} s", most.as_secs());
+    // A source that has ended drains without being asked.
+    let mut was_asked = asked.to_stop_anew();
     while Instant::now() < deadline && !road.threads.iter().all(std::thread::JoinHandle::is_finished) {
+        if asked.to_stop_anew() && std::mem::replace(&mut was_asked, true) {
+            tracing::warn!("asked to stop a second time: it ends at once");
+            "before it was asked to stop a second time".clone_into(&mut within);
+            break;
+        }
         wait(&road, LAST_LOOKS);
         systemd.beat();
     }
@@ -220,11 +234,7 @@ fn drain_road(mut road: Road, most: Duration, systemd: &mut Systemd) -> Result<(
         return Err(Failure::Internal(format!("thread {} panicked", died.join(", "))));
     }
     if !stuck.is_empty() {
-        let text = format!(
-            "{} did not finish within {} s: {unwritten} frames did not reach the disk",
-            stuck.join(", "),
-            most.as_secs()
-        );
+        let text = format!("{} did not finish {within}: {unwritten} frames did not reach the disk", stuck.join(", "));
         return Err(Failure::NotRecorded(text));
     }
     let ended = road.context.recording_status().ended;
