@@ -244,20 +244,23 @@ fn frames_that_are_too_long_or_wrong() {
     assert!(matches!(long.read(), Err(Error::ConnectionClosed | Error::Protocol(_) | Error::Io(_))));
     drop(long);
 
-    for wrong in [
-        b"\x81\x02hi".as_slice(),             // not masked
-        b"\xF1\x80\x01\x02\x03\x04",          // reserved bits
-        b"\x83\x80\x01\x02\x03\x04",          // an opcode that is none
-        b"\x09\x80\x01\x02\x03\x04",          // a ping in pieces
-        b"\x81\x81\x00\x00\x00\x00\xFF",      // a text that is not UTF-8
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", // not a frame at all
+    let wrong = (CloseCode::Protocol, "not a WebSocket frame");
+    let not_utf_8 = (CloseCode::Invalid, "texts must be UTF-8");
+    for (sent, goodbye_expected) in [
+        (b"\x81\x02hi".as_slice(), wrong),                    // not masked
+        (b"\xF1\x80\x01\x02\x03\x04", wrong),                 // reserved bits
+        (b"\x83\x80\x01\x02\x03\x04", wrong),                 // an opcode that is none
+        (b"\x09\x80\x01\x02\x03\x04", wrong),                 // a ping in pieces
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", wrong),        // not a frame at all
+        (b"\x81\x81\x00\x00\x00\x00\xFF", not_utf_8),         // a text
+        (b"\x88\x83\x00\x00\x00\x00\x03\xE8\xFF", not_utf_8), // a reason
     ] {
         let mut socket = upgraded(&daemon);
-        socket.write_all(wrong).unwrap();
+        socket.write_all(sent).unwrap();
         let config = None;
         let mut client = WebSocket::from_raw_socket(socket, tungstenite::protocol::Role::Client, config);
         let (code, reason) = goodbye(&mut client);
-        assert_eq!((code, reason.as_str()), (CloseCode::Protocol, "not a WebSocket frame"), "{wrong:?}");
+        assert_eq!((code, reason.as_str()), goodbye_expected, "{sent:?}");
     }
     // All of their seats are free again, as soon as they have gone.
     daemon.wait_for("one client, the witness", |status| status["clients"] == 1);

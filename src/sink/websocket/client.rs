@@ -255,7 +255,11 @@ impl Client {
                     self.deaf = true;
                     self.close(CloseCode::Size, "messages to this server are at most 16 KiB");
                 }
-                Err(Error::Protocol(_) | Error::Utf8(_)) => {
+                Err(Error::Utf8(_)) => {
+                    self.deaf = true;
+                    self.close(CloseCode::Invalid, "texts must be UTF-8");
+                }
+                Err(Error::Protocol(_)) => {
                     self.deaf = true;
                     self.close(CloseCode::Protocol, "not a WebSocket frame");
                 }
