@@ -1,5 +1,8 @@
 //! Headers: round trips, real recordings by foreign writers, and input that lies.
 
+#[path = "common/recordings.rs"]
+mod recordings;
+
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -161,18 +164,6 @@ fn what_does_not_fit_is_not_written() {
     );
 }
 
-/// A recording that this project did not write, or `None` with a printed line.
-fn real_recording(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("BIOSIGD_TEST_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no recording at {}", path.display());
-    None
-}
-
 /// Header and all annotations of a file.
 fn read_all(path: &PathBuf) -> (Header, Vec<Annotation>, Vec<i64>) {
     use std::io::Read;
@@ -192,7 +183,7 @@ fn read_all(path: &PathBuf) -> (Header, Vec<Annotation>, Vec<i64>) {
 
 #[test]
 fn a_real_bdf() {
-    let Some(path) = real_recording("eeg32.bdf") else { return };
+    let Some(path) = recordings::real("eeg32.bdf") else { return };
     let (header, annotations, onsets_ns) = read_all(&path);
     assert_eq!((header.format, header.n_records), (Format::BdfPlusC, Some(120)));
     assert_eq!(header.signals.iter().filter(|signal| !signal.is_annotations()).count(), 32);
@@ -207,7 +198,7 @@ fn a_real_bdf() {
 
 #[test]
 fn a_real_edf() {
-    let Some(path) = real_recording("eeg16.edf") else { return };
+    let Some(path) = recordings::real("eeg16.edf") else { return };
     let (header, annotations, _) = read_all(&path);
     assert_eq!((header.format, annotations.len()), (Format::Edf, 0));
     assert_eq!((header.signals.len(), header.signals[0].label.as_str()), (16, "EEG Fp1"));

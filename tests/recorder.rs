@@ -2,6 +2,8 @@
 
 #[path = "recorder/feeder.rs"]
 mod feeder;
+#[path = "common/recordings.rs"]
+mod recordings;
 
 use std::fs;
 use std::io::Read;
@@ -73,14 +75,8 @@ fn assert_well(file: &Path) {
 
 #[test]
 fn a_real_recording_comes_out_as_it_went_in() {
-    let folder = std::env::var_os("BIOSIGD_TEST_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     for name in ["eeg32.bdf", "eeg16.edf"] {
-        let original = folder.join(name);
-        if !original.exists() {
-            println!("skipped: no recording at {}", original.display());
-            continue;
-        }
+        let Some(original) = recordings::real(name) else { continue };
         let (header, codes, annotations) = read(&original);
         let dir = tempfile::tempdir().expect("a folder");
         // A reader written elsewhere (tests/readers/check.py) may want the file.

@@ -2,6 +2,8 @@
 
 #[path = "recorder/feeder.rs"]
 mod feeder;
+#[path = "common/recordings.rs"]
+mod recordings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -184,14 +186,8 @@ fn the_error_says_what_the_exit_code_will_be() {
 
 #[test]
 fn foreign_recordings_pass() {
-    let folder = std::env::var_os("BIOSIGD_TEST_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     for name in ["eeg32.bdf", "eeg16.edf"] {
-        let path = folder.join(name);
-        if !path.exists() {
-            println!("skipped: no recording at {}", path.display());
-            continue;
-        }
+        let Some(path) = recordings::real(name) else { continue };
         let report = verify_file(&path, false).expect("opens");
         assert!(report.is_well(), "{report}");
         let counter = verify_file(&path, true).expect("opens");
