@@ -224,6 +224,16 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Drop for Receiver<T> {
+    /// A consumer that died must not keep its producer waiting, which a source with endless slack would do for ever.
+    fn drop(&mut self) {
+        self.abandon();
+        if let Some(producer) = self.shared.producer.get() {
+            producer.unpark();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +299,17 @@ mod tests {
         sender.close(End::default());
         assert_eq!(consumer.join().unwrap(), 100_000);
         assert_eq!(metrics.overruns.with_label_values(&["process"]).get(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_consumer_that_died() {
+        let metrics = Metrics::new("test").unwrap();
+        let (sender, receiver) = link("process", WhenFull::DropNewest, Bell::Thread, &metrics);
+        drop(receiver);
+        for block in 0..5 {
+            sender.send(block, &forever);
+        }
+        assert_eq!(metrics.overruns.with_label_values(&["process"]).get(), 1);
     }
 
     #[test]
