@@ -308,13 +308,19 @@ fn recorder_plan(
     }
 }
 
-/// Makes the directory and a file in it, so that a daemon that started can record.
+/// Makes the directory and a file in it, so that a daemon that started can record. A disk that is full is no mistake of
+/// the configuration: the stream runs, and the recorder says what is missing.
 fn prove_writable(dir: &std::path::Path) -> Result<(), Failure> {
-    let refused = |what, source| Failure::Output(crate::sink::SinkError::Io { what, path: dir.to_owned(), source });
-    std::fs::create_dir_all(dir).map_err(|source| refused("cannot create the directory", source))?;
     let probe = dir.join(format!(".biosigd-{}", std::process::id()));
-    std::fs::write(&probe, b"").map_err(|source| refused("cannot write in", source))?;
-    std::fs::remove_file(&probe).map_err(|source| refused("cannot write in", source))
+    let proof = std::fs::create_dir_all(dir)
+        .map_err(|source| ("cannot create the directory", source))
+        .and_then(|()| std::fs::write(&probe, b"").map_err(|source| ("cannot write in", source)))
+        .and_then(|()| std::fs::remove_file(&probe).map_err(|source| ("cannot write in", source)));
+    match proof {
+        Err((_, source)) if source.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+        Err((what, source)) => Err(Failure::Output(crate::sink::SinkError::Io { what, path: dir.to_owned(), source })),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Passes an event to the recorder; waits where it has too many, which only a replay that reads ahead can bring about.
