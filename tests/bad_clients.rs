@@ -270,6 +270,21 @@ fn frames_that_are_too_long_or_wrong() {
 }
 
 #[test]
+fn talk_after_a_goodbye() {
+    let daemon = Daemon::start("");
+    let mut socket = upgraded(&daemon);
+    socket.write_all(b"\x88\x82\x00\x00\x00\x00\x03\xE8").unwrap();
+    // None of it is read as a message, and all of it is taken: a reset would take the answer with it.
+    socket.write_all(&b"\x81\x80\x01\x02\x03\x04".repeat(100_000)).unwrap();
+    let mut client = WebSocket::from_raw_socket(socket, tungstenite::protocol::Role::Client, None);
+    assert_eq!(goodbye(&mut client).0, CloseCode::Normal);
+    // It keeps its own end open, and its seat for no more than a moment.
+    daemon.wait_for("a free seat", |status| status["clients"] == 0);
+    daemon.assert_well();
+    daemon.stop_well();
+}
+
+#[test]
 fn clients_that_vanish() {
     let daemon = Daemon::start("");
     let mut witness = Witness::of(&daemon);

@@ -18,6 +18,9 @@ use crate::block::{Account, Cause, Tally};
 const SLOW: Duration = Duration::from_secs(10);
 /// How long it then has to take the news.
 const GOODBYE: Duration = Duration::from_secs(30);
+/// How long a client that said goodbye is listened to after the answer: closing at once, with something of it unread,
+/// would reset the connection and take the answer with it (RFC 6455, section 7.1.1).
+const LINGER: Duration = Duration::from_secs(2);
 /// A client is asked for a sign of life this often, and dropped after three of them without any.
 const PING: Duration = Duration::from_secs(20);
 /// Reads in one turn: a client that talks without end would otherwise have the thread for itself.
@@ -86,7 +89,7 @@ pub(super) struct Client {
     behind_since: Option<Instant>,
     heard: Instant,
     asked: Instant,
-    /// It broke the protocol: what it says from now on is thrown away, so that it can take the reason.
+    /// It broke the protocol or said goodbye: what it says from now on is thrown away, so that it can take the answer.
     deaf: bool,
     state: State,
     _seat: Seat,
@@ -185,6 +188,8 @@ impl Client {
         loop {
             match self.socket.flush() {
                 Ok(()) => {}
+                // Everything was written, the answer to its goodbye last.
+                Err(Error::ConnectionClosed) => self.part(),
                 Err(error) if would_block(&error) => {
                     self.behind_since.get_or_insert_with(Instant::now);
                     return Ok(());
@@ -251,6 +256,7 @@ impl Client {
             match self.socket.read() {
                 Ok(_) => self.heard = Instant::now(),
                 Err(error) if would_block(&error) => return Ok(false),
+                Err(Error::ConnectionClosed) => self.part(),
                 Err(Error::Capacity(_)) => {
                     self.deaf = true;
                     self.close(CloseCode::Size, "messages to this server are at most 16 KiB");
@@ -299,6 +305,14 @@ impl Client {
         self.state = State::Closing(Instant::now() + GOODBYE);
         // An error here shows again at the next flush, which ends the client.
         drop(self.socket.close(Some(CloseFrame { code, reason: reason.into() })));
+    }
+
+    /// It said goodbye and was answered; nothing that it says now matters.
+    fn part(&mut self) {
+        self.deaf = true;
+        if let State::Open = self.state {
+            self.state = State::Closing(Instant::now() + LINGER);
+        }
     }
 
     /// Whether everything offered was handed over.
