@@ -96,6 +96,13 @@ fn requests_that_cannot_be_answered() {
         (head("GET /nothing", ""), 404, names),
         (head("GET /../../etc/passwd", ""), 404, names),
         (head("GET /v1/stream", ""), 426, "this path is a WebSocket, version 13\n"),
+        (head("GET /v1/stream", &upgrade.replace("13", "8")), 426, "this path is a WebSocket, version 13\n"),
+        (
+            head("GET /v1/stream", &format!("{upgrade}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")),
+            400,
+            "there must be one Sec-WebSocket-Key, of 16 bytes in base64\n",
+        ),
+        (head("HEAD /v1/stream", ""), 426, ""),
         (head("GET /v1/stream?rates=250", upgrade), 400, "unknown parameter `rates`; known: streams, channels\n"),
         (head("GET /v1/stream?streams=lve", upgrade), 400, "no stream is called `lve`; known: raw, live\n"),
         (head("GET /v1/stream?channels=0-8", upgrade), 400, "channels: `0-8` is not within stream `raw`, 0-7\n"),
@@ -124,7 +131,8 @@ fn requests_that_cannot_be_answered() {
         assert_eq!((response.code, response.body.as_str()), (code, body), "{}", response.head);
         let has = |header: &str| response.head.contains(header);
         assert_eq!(has("Allow: GET, HEAD"), code == 405, "{}", response.head);
-        assert_eq!(has("Upgrade: websocket"), code == 426, "{}", response.head);
+        let upgrade_required = "Upgrade: websocket\r\nSec-WebSocket-Version: 13";
+        assert_eq!(has(upgrade_required), code == 426, "{}", response.head);
     }
     daemon.assert_well();
     daemon.stop_well();

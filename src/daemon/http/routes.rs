@@ -3,8 +3,12 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::server::{create_response, write_response};
-use tungstenite::http::{self, HeaderValue};
+use tungstenite::http::header::{
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+};
+use tungstenite::http::{self, HeaderName, HeaderValue};
 
 use super::access::Refusal;
 use super::answer::Answer;
@@ -37,7 +41,7 @@ pub(super) fn route(head: &[u8], peer: IpAddr, context: &Context) -> Routed {
         Ok(httparse::Status::Partial) => Routed::Partial,
         Ok(httparse::Status::Complete(head_bytes)) if head_bytes > HEAD_BYTES_MAX => too_long(),
         Ok(httparse::Status::Complete(head_bytes)) => match to_http(&request) {
-            Some(request) => answer(&request, head, head_bytes, peer, context),
+            Some(request) => answer(request, head, head_bytes, peer, context),
             None => refuse("400 Bad Request", "the request's head is not one of HTTP/1.1"),
         },
         Err(httparse::Error::TooManyHeaders) => {
@@ -64,10 +68,10 @@ fn too_long() -> Routed {
     refuse("431 Request Header Fields Too Large", "the head is longer than 16 KiB")
 }
 
-fn answer(request: &http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpAddr, context: &Context) -> Routed {
+fn answer(request: http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpAddr, context: &Context) -> Routed {
     let head = request.method() == http::Method::HEAD;
-    let text = |name: http::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Err(refusal) = guard::check(text(http::header::HOST), text(http::header::ORIGIN), &context.hosts) {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Err(refusal) = guard::check(text(HOST), text(ORIGIN), &context.hosts) {
         return Routed::Answer(refusal.into_bytes(head));
     }
     let (path, headers, now) = (request.uri().path(), request.headers(), Instant::now());
@@ -83,7 +87,10 @@ fn answer(request: &http::Request<()>, bytes: &[u8], head_bytes: usize, peer: Ip
     }
     let access = if OPEN.contains(&path) { Ok(()) } else { context.access.check(headers, peer, now) };
     let answer = match (access, path) {
-        (Ok(()), "/v1/stream") => return stream(request, head_bytes, context),
+        (Ok(()), "/v1/stream") => {
+            return stream(request, head_bytes, context)
+                .unwrap_or_else(|refusal| Routed::Answer(refusal.into_bytes(head)));
+        }
         (Ok(()), "/login") => login::page(headers, now, context),
         (Ok(()), "/healthz") => health(context, || context.access.check(headers, peer, now).is_ok()),
         (Ok(()), path) => plain(path, context),
@@ -123,31 +130,48 @@ fn known_paths() -> String {
 }
 
 /// The opening handshake (RFC 6455, section 4.2).
-fn stream(request: &http::Request<()>, head_bytes: usize, context: &Context) -> Routed {
-    let Ok(mut response) = create_response(request) else {
-        return refuse("426 Upgrade Required", "this path is a WebSocket, version 13");
-    };
-    let subscription = match Subscription::parse(request.uri().query().unwrap_or(""), &context.feeds.now()) {
-        Ok(subscription) => subscription,
-        Err(why) => return refuse("400 Bad Request", &why),
-    };
-    let offered = request.headers().get_all(http::header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<&str> = offered
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
+fn stream(mut request: http::Request<()>, head_bytes: usize, context: &Context) -> Result<Routed, Answer> {
+    // Several lines are one list (RFC 9110, section 5.3); the library reads the first.
+    if list(&request, &CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade")) {
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    let n_lines = |name| request.headers().get_all(name).iter().count();
+    if n_lines(SEC_WEBSOCKET_VERSION) > 1 {
+        return Err(upgrade_required());
+    }
+    if n_lines(SEC_WEBSOCKET_KEY) > 1 {
+        return Err(bad_key());
+    }
+    let mut response = create_response(&request).map_err(|error| match error {
+        Error::Protocol(ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey) => bad_key(),
+        _ => upgrade_required(),
+    })?;
+    let subscription = Subscription::parse(request.uri().query().unwrap_or(""), &context.feeds.now())
+        .map_err(|why| Answer::refuse("400 Bad Request", &why))?;
+    let offered: Vec<&str> = list(&request, &SEC_WEBSOCKET_PROTOCOL).collect();
     if offered.contains(&SUBPROTOCOL) {
         // One that was not offered must not be chosen: browsers would fail the connection.
-        response.headers_mut().insert(http::header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     } else if !offered.is_empty() {
         let why = format!("this stream speaks {SUBPROTOCOL}, not {}", offered.join(", "));
-        return refuse("400 Bad Request", &why);
+        return Err(Answer::refuse("400 Bad Request", &why));
     }
     let mut greeting = Vec::new();
-    match write_response(&mut greeting, &response) {
-        Ok(()) => Routed::Upgrade { greeting, head_bytes, subscription },
-        Err(error) => refuse("500 Internal Server Error", &error.to_string()),
-    }
+    write_response(&mut greeting, &response)
+        .map_err(|error| Answer::refuse("500 Internal Server Error", &error.to_string()))?;
+    Ok(Routed::Upgrade { greeting, head_bytes, subscription })
+}
+
+/// What a header lists, over all of its lines.
+fn list<'a>(request: &'a http::Request<()>, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+fn upgrade_required() -> Answer {
+    Answer::refuse("426 Upgrade Required", "this path is a WebSocket, version 13")
+}
+
+fn bad_key() -> Answer {
+    Answer::refuse("400 Bad Request", "there must be one Sec-WebSocket-Key, of 16 bytes in base64")
 }
