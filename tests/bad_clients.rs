@@ -103,6 +103,11 @@ fn requests_that_cannot_be_answered() {
             "there must be one Sec-WebSocket-Key, of 16 bytes in base64\n",
         ),
         (head("HEAD /v1/stream", ""), 426, ""),
+        (
+            daemon.ask(&format!("GET /v1/stream HTTP/1.0\r\nHost: {host}\r\n{upgrade}\r\n")),
+            426,
+            "this path is a WebSocket, version 13\n",
+        ),
         (head("GET /v1/stream?rates=250", upgrade), 400, "unknown parameter `rates`; known: streams, channels\n"),
         (head("GET /v1/stream?streams=lve", upgrade), 400, "no stream is called `lve`; known: raw, live\n"),
         (head("GET /v1/stream?channels=0-8", upgrade), 400, "channels: `0-8` is not within stream `raw`, 0-7\n"),

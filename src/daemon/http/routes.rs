@@ -52,8 +52,8 @@ pub(super) fn route(head: &[u8], peer: IpAddr, context: &Context) -> Routed {
 }
 
 fn to_http(request: &httparse::Request<'_, '_>) -> Option<http::Request<()>> {
-    let mut builder =
-        http::Request::builder().method(request.method?).uri(request.path?).version(http::Version::HTTP_11);
+    let version = if request.version? == 0 { http::Version::HTTP_10 } else { http::Version::HTTP_11 };
+    let mut builder = http::Request::builder().method(request.method?).uri(request.path?).version(version);
     for header in request.headers.iter() {
         builder = builder.header(header.name, header.value);
     }
