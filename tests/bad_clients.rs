@@ -121,6 +121,12 @@ fn requests_that_cannot_be_answered() {
             403,
             "a page of another origin may not read this\n",
         ),
+        (
+            head("GET /metrics", "Origin: http://évil.example\r\n"),
+            400,
+            "Host and Origin may stand once, in plain ASCII\n",
+        ),
+        (head("GET /metrics", "Host: evil.example\r\n"), 400, "Host and Origin may stand once, in plain ASCII\n"),
         (head("GET /metrics", "Origin: null\r\n"), 403, "a page of another origin may not read this\n"),
         (
             daemon.ask("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),

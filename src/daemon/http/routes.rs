@@ -70,8 +70,11 @@ fn too_long() -> Routed {
 
 fn answer(request: http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpAddr, context: &Context) -> Routed {
     let head = request.method() == http::Method::HEAD;
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Err(refusal) = guard::check(text(HOST), text(ORIGIN), &context.hosts) {
+    let (Ok(host), Ok(origin)) = (only(&request, &HOST), only(&request, &ORIGIN)) else {
+        let refusal = Answer::refuse("400 Bad Request", "Host and Origin may stand once, in plain ASCII");
+        return Routed::Answer(refusal.into_bytes(head));
+    };
+    if let Err(refusal) = guard::check(host, origin, &context.hosts) {
         return Routed::Answer(refusal.into_bytes(head));
     }
     let (path, headers, now) = (request.uri().path(), request.headers(), Instant::now());
@@ -112,6 +115,17 @@ fn health(context: &Context, may_know_why: impl FnOnce() -> bool) -> Answer {
     }
     let why = if may_know_why() { complaints.join("\n") } else { "not well; why is told with the token".to_owned() };
     Answer::refuse("503 Service Unavailable", &why)
+}
+
+/// The one value of a header. Several, or one that is no text, must not pass for none: without an `Origin` a request
+/// counts as a program's.
+fn only<'a>(request: &'a http::Request<()>, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = request.headers().get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(drop),
+        (Some(_), Some(_)) => Err(()),
+    }
 }
 
 fn plain(path: &str, context: &Context) -> Answer {
