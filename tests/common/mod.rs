@@ -267,6 +267,16 @@ impl Daemon {
         ended
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    /// Waits for an end that was asked for already. Its directory goes when the second value is dropped.
+    pub(crate) fn ends(self) -> (Ended, TempDir) {
+        (self.running.end(), self.dir)
+    }
+
     /// Stops it as systemd does. Its directory goes when the second value is dropped.
     pub(crate) fn stop(self) -> (Ended, TempDir) {
         self.signal(rustix::process::Signal::TERM);
