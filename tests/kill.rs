@@ -1,0 +1,70 @@
+//! SIGKILL at any moment: what it leaves opens, verifies code by code, and lacks at most two seconds.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{Daemon, run};
+use rustix::process::Signal;
+
+/// Two channels each; the rates divide the time into records and blocks in different ways.
+const RATES_HZ: [f64; 4] = [250.0, 500.0, 1000.0, 512.5];
+
+/// Kills at each rate.
+const N_KILLS: u64 = 2;
+
+/// The one recording in `dir`.
+fn recording(dir: &Path) -> PathBuf {
+    let mut files = std::fs::read_dir(dir.join("recordings")).unwrap().flatten().map(|file| file.path());
+    files.find(|file| file.extension().is_some_and(|end| end == "bdf")).unwrap()
+}
+
+/// Records and seconds per record in the header, and records by the file's length (EDF specification, "header record";
+/// two signals and the annotations).
+fn records(file: &Path) -> (u64, f64, u64) {
+    let bytes = std::fs::read(file).unwrap();
+    let text = |from: usize, to: usize| std::str::from_utf8(&bytes[from..to]).unwrap().trim();
+    let n_signals: usize = text(252, 256).parse().unwrap();
+    let samples_at = 256 + n_signals * 216;
+    let samples = (0..n_signals).map(|i| text(samples_at + i * 8, samples_at + i * 8 + 8).parse::<usize>().unwrap());
+    let record_bytes = samples.sum::<usize>() * 3;
+    let whole = (bytes.len() - 256 * (n_signals + 1)) / record_bytes;
+    (text(236, 244).parse().unwrap(), text(244, 252).parse().unwrap(), whole as u64)
+}
+
+#[test]
+fn at_most_two_seconds_are_lost() {
+    let mut moment = u64::from(std::process::id());
+    for rate_hz in RATES_HZ {
+        for _ in 0..N_KILLS {
+            // Somewhere in the third to fifth second of the signal, also between two writes (a generator of Knuth's).
+            moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let seconds = 2.0 + (moment >> 32) as f64 / f64::from(u32::MAX) * 2.5;
+            kill_after(rate_hz, seconds);
+        }
+    }
+}
+
+fn kill_after(rate_hz: f64, seconds: f64) {
+    let config = format!(
+        "[source]\nsignal = \"counter\"\nn_channels = 2\nrate_hz = {rate_hz:?}\n[recorder]\nmin_free_gb = 0\n\
+         stall_budget_s = 5\n[http]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    let daemon = Daemon::start_with(&config);
+    let wanted = seconds * rate_hz;
+    let status = daemon.wait_for("the moment", |status| status["frames"].as_f64().unwrap() >= wanted);
+    let frames = status["frames"].as_f64().unwrap();
+    daemon.signal(Signal::KILL);
+    let (ended, dir) = daemon.ends();
+    assert_eq!(ended.code, None, "killed\n{}", ended.stderr());
+    let file = recording(dir.path());
+    let (counted, record_s, whole) = records(&file);
+    // A record is appended before it is counted.
+    assert!(counted == whole || counted + 1 == whole, "{counted} records counted, {whole} written");
+    let missing_s = frames / rate_hz - counted as f64 * record_s;
+    println!("killed {:.3} s after the first frame: {missing_s:.3} s are missing, {counted} records", frames / rate_hz);
+    assert!(missing_s <= 2.0, "{missing_s} s are missing");
+    let verify = run(&["verify", "--counter", file.to_str().unwrap()], dir.path());
+    assert_eq!(verify.code, Some(0), "{}\n{}", verify.stdout, verify.stderr());
+}
