@@ -389,8 +389,11 @@ fn a_directory_that_cannot_be_written() {
     // Below a regular file not even root can make one.
     let dir = dir_with(CONFIG.replace("[recorder]", "[recorder]\ndir = \"rig.toml/recordings\"").as_bytes());
     let ended = run(&["run", "-c", "rig.toml"], dir.path());
-    let expected = "biosigd: nothing can be recorded: cannot create the directory rig.toml/recordings: Not a directory \
-                    (os error 20)";
-    assert_eq!((ended.code, ended.lines.last().map(String::as_str)), (Some(73), Some(expected)));
+    let taken = dir.path().canonicalize().unwrap().join("rig.toml/recordings");
+    let expected = format!(
+        "biosigd: nothing can be recorded: cannot create the directory {}: Not a directory (os error 20)",
+        taken.display()
+    );
+    assert_eq!((ended.code, ended.lines.last()), (Some(73), Some(&expected)));
     assert_eq!(names_in(dir.path()), [PathBuf::from("rig.toml")], "nothing was started");
 }

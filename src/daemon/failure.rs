@@ -28,6 +28,9 @@ pub enum Failure {
     /// The source cannot be opened.
     #[error("the source cannot be opened")]
     Source(#[from] SourceError),
+    /// The source ended before its time.
+    #[error("{0}")]
+    BrokeOff(String),
     /// Nothing can be recorded where it should be.
     #[error("nothing can be recorded")]
     Output(#[source] SinkError),
@@ -68,7 +71,7 @@ impl Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         ExitCode::from(match self {
             Failure::Usage(_) => 64,
-            Failure::Source(SourceError::Unusable { .. }) => 65,
+            Failure::Source(SourceError::Unusable { .. }) | Failure::BrokeOff(_) => 65,
             Failure::Verify(VerifyError::Damaged { .. }) => 65,
             Failure::Verify(VerifyError::NoInput { .. }) => 66,
             Failure::Source(SourceError::NoInput(_)) => 66,

@@ -156,6 +156,8 @@ fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce
     let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
     let streams = streams(&document, &settings, &names, &chains, &mut mistakes);
     let recordings = settings::recordings_dir(&settings.recorder.dir, file);
+    // Said to people elsewhere: what a path is relative to, they do not know.
+    let recordings = std::path::absolute(&recordings).unwrap_or(recordings);
     if settings.records() {
         if let Err(error) = crate::sink::recorder::check(&raw) {
             let mut nothing = Mistakes::new("");

@@ -19,7 +19,7 @@ use crate::rt::{self, Refused, Role, Stop};
 use crate::sink::LiveBlock;
 use crate::sink::recorder::{BdfRecorder, RecorderPlan};
 use crate::sink::websocket::{Feed, FeedKind, Feeds, Hub, HubSettings};
-use crate::source::{Pace, Slack, Source};
+use crate::source::{Fate, Pace, Slack, Source};
 
 /// Stack of a thread. Locked memory counts all of it, and no thread here recurses.
 const STACK_BYTES: usize = 512 * 1024;
@@ -44,6 +44,7 @@ pub(super) struct Road {
     /// Where chains are exchanged, and the thread that does it.
     pub(super) exchange: Arc<line::Exchange>,
     pub(super) process: thread::Thread,
+    pub(super) fate: Fate,
 }
 
 /// One thread that is to begin with all others.
@@ -228,6 +229,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
             send_marker(markers, disk, marker);
         }
     }));
+    let fate = source.fate();
     let block_s = raw.block_frames_max as f64 / raw.rate_hz;
     let acquire = line::Acquire::new(
         source,
@@ -266,7 +268,20 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         }
     }
     starter.gate.wait();
-    Ok(Road { context, raw, loops, stop, threads: starter.threads, http, refused, ended, bell, exchange, process })
+    Ok(Road {
+        context,
+        raw,
+        loops,
+        stop,
+        threads: starter.threads,
+        http,
+        refused,
+        ended,
+        bell,
+        exchange,
+        process,
+        fate,
+    })
 }
 
 fn to_option<T>(there: bool, value: T) -> Option<T> {

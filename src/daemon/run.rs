@@ -111,8 +111,7 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
         tracing::info!("every request needs the token in {}", token.path.display());
     }
     if settings.records() {
-        let dir = std::path::absolute(&loaded.recordings).unwrap_or_else(|_| loaded.recordings.clone());
-        tracing::info!("recordings go to {}: {}", dir.display(), plan::disk(loaded));
+        tracing::info!("recordings go to {}: {}", loaded.recordings.display(), plan::disk(loaded));
     } else {
         tracing::info!("the recorder is off: nothing is kept");
     }
@@ -240,8 +239,11 @@ fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Syste
     let ended = road.context.recording_status().ended;
     let lost = road.context.ledgers.iter().filter(|ledger| ledger.consumer() == "recorder").map(Ledger::account);
     let lost: u64 = lost.map(|account| account.lost.get(Cause::Disk) + account.lost.get(Cause::RingFull)).sum();
-    match ended {
-        Some(reason) if lost > 0 => Err(Failure::NotRecorded(format!("{reason}; {lost} frames were not recorded"))),
+    match (ended, road.fate.why()) {
+        (Some(reason), _) if lost > 0 => {
+            Err(Failure::NotRecorded(format!("{reason}; {lost} frames were not recorded")))
+        }
+        (_, Some(why)) => Err(Failure::BrokeOff(why.to_owned())),
         _ => Ok(()),
     }
 }

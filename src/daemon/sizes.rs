@@ -22,6 +22,7 @@ pub(super) struct Sizes {
     chains: u64,
     ring: u64,
     record: u64,
+    clients: u64,
 }
 
 impl Sizes {
@@ -30,14 +31,17 @@ impl Sizes {
         let records = settings.records();
         Sizes {
             raw: RAW_SLABS as u64 * block_bytes(raw),
-            chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * block_bytes(chain.stream())).sum(),
+            chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * chain.slab_bytes() as u64).sum(),
             ring: if records { ring_bytes(raw, settings.recorder.stall_budget_s) as u64 } else { 0 },
             record: if records { record(raw).0 } else { 0 },
+            clients: (settings.websocket.clients_max * settings.websocket.client_buffer_kib) as u64 * 1024,
         }
     }
 
     pub(super) fn total_bytes(&self) -> u64 {
-        [self.raw, self.chains, self.ring, self.record].iter().fold(0, |sum, term| sum.saturating_add(*term))
+        [self.raw, self.chains, self.ring, self.record, self.clients]
+            .iter()
+            .fold(0, |sum, term| sum.saturating_add(*term))
     }
 }
 
@@ -46,11 +50,12 @@ impl fmt::Display for Sizes {
         let mb = |bytes: u64| bytes as f64 / 1e6;
         write!(
             f,
-            "{:.1} MB raw slabs + {:.1} MB chain slabs + {:.1} MB recorder ring + {:.1} MB record",
+            "{:.1} MB raw slabs + {:.1} MB chain slabs + {:.1} MB recorder ring + {:.1} MB record + {:.1} MB for clients at most",
             mb(self.raw),
             mb(self.chains),
             mb(self.ring),
-            mb(self.record)
+            mb(self.record),
+            mb(self.clients)
         )
     }
 }

@@ -49,6 +49,7 @@ pub struct Chain {
     scale: Vec<f64>,
     offset: Vec<f64>,
     pool: Pool<Block>,
+    slab_bytes: usize,
     slabs_free: IntGauge,
     faults: IntCounter,
     out: Option<Sender<LiveBlock>>,
@@ -117,6 +118,7 @@ impl Chain {
             slots,
             scale: input.channels.iter().map(Channel::scale).collect(),
             offset: input.channels.iter().map(Channel::offset).collect(),
+            slab_bytes: samples_max * size_of::<f32>(),
             pool: Pool::new(CHAIN_SLABS, || Block::new(&stream, samples_max)),
             slabs_free: metrics.pool_slabs_free.with_label_values(&[name]),
             faults: metrics.stage_faults.clone(),
@@ -141,6 +143,12 @@ impl Chain {
     #[must_use]
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Bytes of one of its slabs, which hold a block at its largest on the way through the stages.
+    #[must_use]
+    pub fn slab_bytes(&self) -> usize {
+        self.slab_bytes
     }
 
     /// Sends what comes out to live clients as well.

@@ -7,6 +7,8 @@ use std::fs;
 pub struct Cores {
     /// Cores that can ever be used (`/sys/devices/system/cpu/possible`).
     pub possible: Vec<usize>,
+    /// Cores that this process may use: a container or a unit may allow fewer.
+    pub allowed: Vec<usize>,
     /// Cores kept free of other work (`isolcpus=`; `/sys/devices/system/cpu/isolated`).
     pub isolated: Vec<usize>,
 }
@@ -24,7 +26,12 @@ impl Cores {
         if possible.is_empty() {
             possible = (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
         }
-        Cores { possible, isolated: list("isolated") }
+        let allowed = match rustix::thread::sched_getaffinity(None) {
+            Ok(mask) => possible.iter().copied().filter(|core| mask.is_set(*core)).collect(),
+            // Not to know is no reason to refuse.
+            Err(_) => possible.clone(),
+        };
+        Cores { possible, allowed, isolated: list("isolated") }
     }
 }
 
@@ -32,7 +39,9 @@ impl Cores {
 /// ones, and two different ones where there are two.
 #[must_use]
 pub fn choose_cores(cores: &Cores, acquire: Option<usize>, process: Option<usize>) -> (usize, usize) {
-    let mut by_preference: Vec<usize> = cores.possible.clone();
+    // The mask of a process leaves isolated cores out, although they can be asked for.
+    let can_be_had = |core: &&usize| cores.allowed.contains(core) || cores.isolated.contains(core);
+    let mut by_preference: Vec<usize> = cores.possible.iter().filter(can_be_had).copied().collect();
     by_preference.sort_by_key(|core| (!cores.isolated.contains(core), std::cmp::Reverse(*core)));
     let pick = |taken: Option<usize>| {
         let free = by_preference.iter().copied().find(|core| Some(*core) != taken);
@@ -59,7 +68,7 @@ mod tests {
     use super::*;
 
     fn cores(possible: &str, isolated: &str) -> Cores {
-        Cores { possible: parse_list(possible), isolated: parse_list(isolated) }
+        Cores { possible: parse_list(possible), allowed: parse_list(possible), isolated: parse_list(isolated) }
     }
 
     #[test]
@@ -76,5 +85,7 @@ mod tests {
         assert_eq!(choose_cores(&cores("0-3", ""), None, Some(3)), (2, 3));
         assert_eq!(choose_cores(&cores("0-1", ""), None, None), (1, 0));
         assert_eq!(choose_cores(&cores("0", ""), None, None), (0, 0));
+        let container = Cores { allowed: vec![0, 1], ..cores("0-3", "") };
+        assert_eq!(choose_cores(&container, None, None), (1, 0));
     }
 }

@@ -5,6 +5,7 @@ pub mod replay;
 pub mod synthetic;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::block::{End, Marker, RawBlock, Stream};
@@ -126,10 +127,32 @@ pub trait Source: Send {
     /// The index after the last conversion there was, and what was lost of them, at the end.
     fn end(&self) -> End;
 
+    /// Where the source leaves word when it ends before its time; `main` looks there at the end.
+    fn fate(&self) -> Fate {
+        Fate::default()
+    }
+
     /// Gives the source the way out for events of its own (annotations of a recording), once, before `start`.
     /// A source that reads ahead on a thread of its own begins here.
     fn connect(&mut self, markers: MarkerOut) {
         drop(markers);
+    }
+}
+
+/// How a source ended: empty when as it should, else why it broke off. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Fate(Arc<OnceLock<String>>);
+
+impl Fate {
+    /// Leaves word that the source broke off, and why. Only the first word counts.
+    pub fn broke_off(&self, why: String) {
+        self.0.get_or_init(|| why);
+    }
+
+    /// Why the source broke off.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
     }
 }
 

@@ -7,14 +7,13 @@ pub(super) struct Answer {
     status: &'static str,
     content_type: &'static str,
     body: Cow<'static, [u8]>,
-    cached: bool,
     /// Header lines of this answer only, each with its end.
     more: String,
 }
 
 impl Answer {
     pub(super) fn ok(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Answer {
-        Answer { status: "200 OK", content_type, body: body.into(), cached: false, more: String::new() }
+        Answer { status: "200 OK", content_type, body: body.into(), more: String::new() }
     }
 
     /// An answer that says what was wrong with the request, as text.
@@ -42,7 +41,7 @@ impl Answer {
     pub(super) fn into_bytes(self, head: bool) -> Vec<u8> {
         let upgrade = self.status.starts_with("426");
         let mut bytes = format!(
-            "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close{}\r\nCache-Control: {}\r\n\
+            "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close{}\r\nCache-Control: no-store\r\n\
              X-Content-Type-Options: nosniff\r\nReferrer-Policy: {REFERRER_POLICY}\r\n\
              Content-Security-Policy: {CONTENT_POLICY}\r\n{}{}\r\n",
             self.status,
@@ -50,7 +49,6 @@ impl Answer {
             self.body.len(),
             // Whoever names a protocol to upgrade to says so here as well (RFC 9110, section 7.8).
             if upgrade { ", upgrade" } else { "" },
-            if self.cached { "no-cache" } else { "no-store" },
             match self.status.split_at(3).0 {
                 // RFC 9110, sections 15.5.6 and 15.5.22, and RFC 6455, section 4.4: what would be right instead.
                 "405" => "Allow: GET, HEAD\r\n",
@@ -64,12 +62,6 @@ impl Answer {
             bytes.extend_from_slice(&self.body);
         }
         bytes
-    }
-
-    /// Lets a browser keep it and ask whether it changed.
-    pub(super) fn cached(mut self) -> Answer {
-        self.cached = true;
-        self
     }
 }
 

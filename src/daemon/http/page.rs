@@ -25,5 +25,5 @@ pub(super) const LOGGED_IN: &str = include_str!("page/logged_in.html");
 /// The part at `path`.
 pub(super) fn part(path: &str) -> Option<Answer> {
     let (_, content_type, content) = PARTS.iter().find(|(known, _, _)| *known == path)?;
-    Some(Answer::ok(content_type, content.as_bytes()).cached())
+    Some(Answer::ok(content_type, content.as_bytes()))
 }

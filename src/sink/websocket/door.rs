@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use mio::Waker;
@@ -28,6 +28,8 @@ pub struct Newcomer {
 pub struct Door {
     newcomers: Arc<ArrayQueue<Newcomer>>,
     markers: Arc<ArrayQueue<Marker>>,
+    /// Counted by whoever passes events on, read by the hub; `Relaxed`, it is a count by itself.
+    markers_displaced: Arc<AtomicU64>,
     waker: Arc<Waker>,
     seats: Arc<Seats>,
     /// Most bytes that wait for one client. Written by `main`, read by the hub; `Relaxed`, it is a limit by itself.
@@ -65,6 +67,7 @@ impl Door {
         Door {
             newcomers: Arc::new(ArrayQueue::new(CLIENTS_MAX)),
             markers: Arc::new(ArrayQueue::new(MARKERS_MAX)),
+            markers_displaced: Arc::default(),
             waker: Arc::new(waker),
             seats: Arc::new(Seats { taken: AtomicUsize::new(0), max: AtomicUsize::new(clients_max) }),
             buffer_bytes_max: Arc::new(AtomicUsize::new(buffer_bytes_max)),
@@ -108,7 +111,9 @@ impl Door {
 
     /// Passes an event on to all clients; the oldest waiting one is displaced when there are too many.
     pub fn marker(&self, marker: Marker) {
-        drop(self.markers.force_push(marker));
+        if self.markers.force_push(marker).is_some() {
+            self.markers_displaced.fetch_add(1, Ordering::Relaxed);
+        }
         self.ring();
     }
 
@@ -118,6 +123,11 @@ impl Door {
     pub fn ring(&self) {
         // The write to an eventfd can only be refused when its count is at its end, and then the hub is awake.
         drop(self.waker.wake());
+    }
+
+    /// Events that made room for newer ones before the hub took them.
+    pub(super) fn markers_displaced(&self) -> u64 {
+        self.markers_displaced.load(Ordering::Relaxed)
     }
 
     pub(super) fn next_newcomer(&self) -> Option<Newcomer> {

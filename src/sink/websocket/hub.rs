@@ -274,6 +274,10 @@ impl LiveSink for Hub {
     }
 
     fn traffic(&self) -> Traffic {
-        Traffic { clients: self.clients.len(), sent_bytes: self.sent_bytes, dropped_messages: self.dropped_messages }
+        Traffic {
+            clients: self.clients.len(),
+            sent_bytes: self.sent_bytes,
+            dropped_messages: self.dropped_messages + self.door.markers_displaced(),
+        }
     }
 }

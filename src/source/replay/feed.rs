@@ -12,7 +12,7 @@ use super::Recording;
 use super::reader::Reader;
 use crate::block::Stream;
 use crate::rt::{Stop, now_ns};
-use crate::source::{MarkerOut, SourceError};
+use crate::source::{Fate, MarkerOut, SourceError};
 
 /// Codes that come from the reader's thread.
 #[derive(Debug)]
@@ -43,13 +43,14 @@ impl Feed {
         looped: bool,
         stream: &Stream,
         connected: mpsc::Receiver<MarkerOut>,
+        fate: Fate,
     ) -> Result<Feed, SourceError> {
         let (n_channels, path) = (stream.n_channels(), recording.path().to_owned());
         let piece_frames = piece_frames(n_channels, recording.frames_per_record());
         let n_frames = ring_frames(n_channels, stream.block_frames_max, piece_frames, recording.frames_per_record());
         let (producer, codes) = RingBuffer::new(n_frames * n_channels);
         let acquire = Arc::new(OnceLock::new());
-        let reader = Reader::new(recording, looped, producer, Arc::clone(&acquire), piece_frames);
+        let reader = Reader::new(recording, looped, producer, Arc::clone(&acquire), piece_frames, fate);
         let reader = spawn(&path, move || reader.run(&connected))?;
         Ok(Feed { codes, reader: WakeLast(reader), acquire, n_channels, piece_codes: piece_frames * n_channels })
     }

@@ -24,7 +24,7 @@ use std::sync::mpsc;
 
 use serde::Deserialize;
 
-use super::{Filled, Kind, MarkerOut, Opening, Pace, Plan, Slack, Source, SourceError};
+use super::{Fate, Filled, Kind, MarkerOut, Opening, Pace, Plan, Slack, Source, SourceError};
 use crate::block::{End, Head, RawBlock, Stream, Tally};
 use crate::config::{Key, MaxOr, Mistakes, Table};
 use crate::rt::{Stop, now_ns, utc_now_ns};
@@ -94,6 +94,7 @@ pub struct Replay {
     connect: Option<mpsc::Sender<MarkerOut>>,
     /// Frames per second of this replay; `None` as fast as it goes.
     paced_hz: Option<f64>,
+    fate: Fate,
     /// When time started.
     start_ns: u64,
     next_frame: u64,
@@ -113,8 +114,9 @@ impl Replay {
             MaxOr::Value(speed) => Some(stream.rate_hz * speed),
         };
         let (connect, connected) = mpsc::channel();
-        let feed = Feed::start(recording, settings.looped, &stream, connected)?;
-        Ok(Replay { stream, feed, connect: Some(connect), paced_hz, start_ns: 0, next_frame: 0, ended: false })
+        let fate = Fate::default();
+        let feed = Feed::start(recording, settings.looped, &stream, connected, fate.clone())?;
+        Ok(Replay { stream, feed, connect: Some(connect), paced_hz, fate, start_ns: 0, next_frame: 0, ended: false })
     }
 
     /// The monotonic instant of a frame's conversion, nanoseconds: absolute, so that lateness does not add up.
@@ -202,6 +204,10 @@ impl Source for Replay {
 
     fn end(&self) -> End {
         End { next_frame: self.next_frame, lost: Tally::default() }
+    }
+
+    fn fate(&self) -> Fate {
+        self.fate.clone()
     }
 
     fn connect(&mut self, markers: MarkerOut) {

@@ -12,7 +12,7 @@ use rtrb::Producer;
 use super::Recording;
 use crate::block::Marker;
 use crate::edf::Annotation;
-use crate::source::MarkerOut;
+use crate::source::{Fate, MarkerOut};
 
 /// Everything the reader's thread owns.
 pub(super) struct Reader {
@@ -23,6 +23,18 @@ pub(super) struct Reader {
     acquire: Arc<OnceLock<Thread>>,
     piece: Vec<i32>,
     annotations: Vec<Annotation>,
+    fate: Fate,
+}
+
+/// Leaves word when dropped in the middle of a round: the thread died.
+struct InTheMiddle(Fate);
+
+impl Drop for InTheMiddle {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.broke_off("the thread that reads the recording panicked".to_owned());
+        }
+    }
 }
 
 /// How a round through the file ended.
@@ -40,9 +52,10 @@ impl Reader {
         codes: Producer<i32>,
         acquire: Arc<OnceLock<Thread>>,
         piece_frames: usize,
+        fate: Fate,
     ) -> Reader {
         let piece = vec![0; piece_frames * recording.n_channels()];
-        Reader { recording, looped, codes, acquire, piece, annotations: Vec::new() }
+        Reader { recording, looped, codes, acquire, piece, annotations: Vec::new(), fate }
     }
 
     /// Reads until the end, or for ever in a loop, or until the ring is dropped. The end of the ring is how the
@@ -51,6 +64,7 @@ impl Reader {
         // No sender: nobody keeps events.
         let mut markers = connected.recv().ok();
         let mut first_frame = 0;
+        let _in_the_middle = InTheMiddle(self.fate.clone());
         while let Round::Complete = self.round(first_frame, &mut markers) {
             first_frame += self.recording.n_frames();
             if !self.looped {
@@ -73,7 +87,9 @@ impl Reader {
                     _ => error.to_string(),
                 };
                 let (path, n_records) = (self.recording.path().display(), self.recording.n_records());
-                tracing::error!("{path}: the replay ends after {record} of {n_records} records: {reason}");
+                let why = format!("{path}: the replay ends after {record} of {n_records} records: {reason}");
+                tracing::error!("{why}");
+                self.fate.broke_off(why);
                 return Round::Broken;
             }
             if let Some(markers) = markers {
