@@ -28,7 +28,7 @@ pub(crate) fn measure(turn: Duration) -> Vec<u64> {
     let (from, to) = rt::choose_cores(&rt::Cores::of_this_machine(), None, None);
 
     let (ended, edge) = (Arc::clone(&over), Arc::clone(&second));
-    let writer = thread::spawn(move || {
+    let writer = super::cost::spawn("writer", None, None, move || {
         let (mut latencies, mut events, message) =
             (Vec::with_capacity(4096), Events::with_capacity(8), vec![0; MESSAGE_BYTES]);
         while !ended.load(Ordering::SeqCst) {
@@ -42,7 +42,7 @@ pub(crate) fn measure(turn: Duration) -> Vec<u64> {
         latencies
     });
     let (ended, given, taken) = (Arc::clone(&over), Arc::clone(&second), Arc::clone(&first));
-    let middle = super::spawn("relay", Some(to), Some(70), move || {
+    let middle = super::cost::spawn("relay", Some(to), Some(70), move || {
         while !ended.load(Ordering::SeqCst) {
             match taken.swap(0, Ordering::SeqCst) {
                 0 => thread::park_timeout(Duration::from_millis(500)),
@@ -54,7 +54,7 @@ pub(crate) fn measure(turn: Duration) -> Vec<u64> {
         }
     });
     let relay = middle.thread().clone();
-    let origin = super::spawn("origin", Some(from), Some(80), move || {
+    let origin = super::cost::spawn("origin", Some(from), Some(80), move || {
         let stop = Stop::default();
         stop.wake_me();
         let start_ns = rt::now_ns();
@@ -66,6 +66,7 @@ pub(crate) fn measure(turn: Duration) -> Vec<u64> {
             edge_ns += BLOCK_NS;
         }
     });
+    super::cost::watch_turn();
     origin.join().unwrap_or_else(|_| panic!("the origin panicked"));
     over.store(true, Ordering::SeqCst);
     middle.join().unwrap_or_else(|_| panic!("the relay panicked"));
