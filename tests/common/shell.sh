@@ -67,6 +67,8 @@ need_python() {
 start_daemon() {
     local waited
     need_daemon
+    # There before the daemon, which opens it in its own time.
+    : >"$WORK/daemon.log"
     "$BIOSIGD" run -c "$1" >"$WORK/daemon.log" 2>&1 &
     DAEMON=$!
     STARTED+=("$DAEMON")
