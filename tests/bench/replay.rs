@@ -1,6 +1,6 @@
 //! The whole daemon as fast as it goes: a recording of 32 channels through high_pass 2 + notch + low_pass 4 to BDF+,
 //! with one client of the stream; and what 32 channels x 4 kSPS cost in CPU time and memory at their own pace.
-//! `cargo bench --bench replay`
+//! `cargo bench --bench replay`; `-- --quick` for fewer runs and a shorter one at its own pace.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -16,8 +16,6 @@ use biosigd::sink::{PackedBlock, RawSink};
 const N_CHANNELS: usize = 32;
 const RATE_HZ: f64 = 4000.0;
 const SECONDS: u64 = 600;
-const N_RUNS: usize = 5;
-const PACED: Duration = Duration::from_secs(30);
 
 const CHAIN: &str = r#"
 [chain.live]
@@ -38,12 +36,14 @@ listen = "127.0.0.1:0"
 "#;
 
 fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let (n_runs, paced) = if quick { (2, Duration::from_secs(10)) } else { (5, Duration::from_secs(30)) };
     let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let recording = make_recording(dir.path());
     let n_samples = SECONDS as f64 * RATE_HZ * N_CHANNELS as f64;
-    println!("replay, speed = \"max\": {:.0} million samples, {N_RUNS} runs", n_samples / 1e6);
+    println!("replay, speed = \"max\": {:.0} million samples, {n_runs} runs", n_samples / 1e6);
     let mut rates = Vec::new();
-    for _ in 0..N_RUNS {
+    for _ in 0..n_runs {
         let source =
             format!("[source]\nkind = \"replay\"\nspeed = \"max\"\nfile = {:?}\n", recording.display().to_string());
         let begin = Instant::now();
@@ -56,12 +56,12 @@ fn main() {
         std::fs::remove_dir_all(dir.path().join("recordings")).unwrap_or_else(|error| panic!("{error}"));
     }
     rates.sort_by(f64::total_cmp);
-    println!("  median {:.1} million samples/s, start and end of the process included", rates[N_RUNS / 2]);
+    println!("  median {:.1} million samples/s, start and end of the process included", rates[n_runs / 2]);
 
-    println!("\n32 channels x 4 kSPS of the counter signal at its own pace, {} s, one client", PACED.as_secs());
+    println!("\n32 channels x 4 kSPS of the counter signal at its own pace, {} s, one client", paced.as_secs());
     let begin = Instant::now();
     let mut run = Run::start(dir.path(), &format!("[source]\nsignal = \"counter\"\n{CHAIN}"));
-    let peak = run.watch(|_| begin.elapsed() >= PACED);
+    let peak = run.watch(|_| begin.elapsed() >= paced);
     let cpu = run.cpu_seconds();
     let elapsed_s = begin.elapsed().as_secs_f64();
     for (thread, seconds) in &cpu {
