@@ -1,16 +1,16 @@
 //! What a machine or a person may do to the running daemon: a second SIGTERM, a client that comes a thousand times,
-//! cores and priorities that do not exist, output that nobody reads, no `/proc`. It runs and records, or says why not.
+//! cores and priorities that do not exist, output that nobody reads, no `/proc`, a port in use, a directory that is none. It runs and records, or says why not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
 use std::fs::File;
-use std::net::TcpStream;
-use std::path::Path;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{BOUND, CONFIG, Daemon, dir_with, run};
+use common::{BOUND, CONFIG, Daemon, dir_with, names_in, run};
 use rustix::process::{Pid, Signal, kill_process};
 use tungstenite::WebSocket;
 
@@ -168,4 +168,29 @@ fn without_proc() {
         return;
     }
     records_under("exec unshare -m sh -c 'umount -l /proc && exec \"$0\" -c rig.toml' \"$0\"", |_| {});
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let dir = dir_with(CONFIG.replace("127.0.0.1:0", &address.to_string()).as_bytes());
+    let ended = run(&["run", "-c", "rig.toml"], dir.path());
+    let expected = format!("biosigd: cannot listen on {address}: Address already in use (os error 98)");
+    assert_eq!((ended.code, ended.stderr()), (Some(69), expected));
+    assert_eq!(names_in(dir.path()), [PathBuf::from("rig.toml")], "nothing was started");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written() {
+    // Below a regular file not even root can make one.
+    let dir = dir_with(CONFIG.replace("[recorder]", "[recorder]\ndir = \"rig.toml/recordings\"").as_bytes());
+    let ended = run(&["run", "-c", "rig.toml"], dir.path());
+    let taken = dir.path().canonicalize().unwrap().join("rig.toml/recordings");
+    let expected = format!(
+        "biosigd: nothing can be recorded: cannot create the directory {}: Not a directory (os error 20)",
+        taken.display()
+    );
+    assert_eq!((ended.code, ended.lines.last()), (Some(73), Some(&expected)));
+    assert_eq!(names_in(dir.path()), [PathBuf::from("rig.toml")], "nothing was started");
 }
