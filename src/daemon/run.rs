@@ -189,14 +189,15 @@ fn causes(lost: &crate::block::Tally) -> String {
 /// Stops the source, lets the links run empty, finishes files and clients, and tells the final ledgers. After `most`,
 /// or when it is asked again, what is not done by then is lost and counted.
 fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Systemd) -> Result<(), Failure> {
+    // Taken before anyone is told: whoever answers that line with a signal asks a second time. A source that has ended
+    // drains without being asked.
+    let mut was_asked = asked.to_stop_anew();
     systemd.stopping();
     tracing::info!("stopping: the links run empty, at most {} s", most.as_secs());
     road.context.draining.store(true, Ordering::Relaxed);
     road.stop.set();
     let deadline = Instant::now() + most;
     let mut within = format!("within {} s", most.as_secs());
-    // A source that has ended drains without being asked.
-    let mut was_asked = asked.to_stop_anew();
     while Instant::now() < deadline && !road.threads.iter().all(std::thread::JoinHandle::is_finished) {
         if asked.to_stop_anew() && std::mem::replace(&mut was_asked, true) {
             tracing::warn!("asked to stop a second time: it ends at once");
