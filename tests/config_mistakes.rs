@@ -234,7 +234,8 @@ fn a_ring_larger_than_half_of_memory_is_refused_with_the_sum() {
     let ended = refuse(text.as_bytes());
     assert_eq!(ended.code, Some(78));
     let half_mb = biosigd::rt::installed_memory_bytes().unwrap() / 2 / 1_000_000;
-    // 1024 channels of 3 bytes at 64 kHz for an hour are 707 789 MB, the heads of 360 001 blocks come to 40. A record stays below 15 MiB.
+    // 1024 channels of 3 bytes at 64 kHz for an hour are 707 789 MB, the heads of 360 001 blocks come to 40; a record stays
+    // below 15 MiB.
     let expected = format!(
         "rig.toml:5: recorder: stall_budget_s = 3600: 41.9 MB raw slabs + 0.0 MB chain slabs + 707829.1 MB recorder \
          ring + 15.7 MB record + 67.1 MB for clients at most = 707953 MB is more than half of this machine's memory, {half_mb} MB"
