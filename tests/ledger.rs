@@ -34,8 +34,19 @@ fn connect(address: &str, query: &str) -> Client {
     tungstenite::client(url, socket).unwrap().0
 }
 
+/// The daemon; it ends with the test, also where that fails.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Gone already where the test went well.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Starts the daemon in `dir`; returns it with the address from its log.
-fn start(dir: &Path) -> (Child, String, thread::JoinHandle<String>) {
+fn start(dir: &Path) -> (Daemon, String, thread::JoinHandle<String>) {
     let config = dir.join("counter.toml");
     let text = "[source]\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
                 [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n";
@@ -50,7 +61,7 @@ fn start(dir: &Path) -> (Child, String, thread::JoinHandle<String>) {
         }
     };
     let log = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-    (daemon, address, log)
+    (Daemon(daemon), address, log)
 }
 
 /// What a reader of `raw` saw.
@@ -126,7 +137,8 @@ fn every_frame_is_delivered_or_counted() {
         .collect();
     let mut sleeper = connect(&address, "streams=raw,live");
 
-    thread::sleep(Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
+    // After 10 s it is told to come back later, and 30 s later its socket is dropped: it wakes in between.
+    thread::sleep(Duration::from_secs(20).saturating_sub(begin.elapsed()));
 
     // The sleeper reads again: what the kernel had, then the reason.
     let reason = loop {
@@ -139,6 +151,7 @@ fn every_frame_is_delivered_or_counted() {
     assert_eq!(reason.code, CloseCode::Again, "{reason}");
     while !matches!(sleeper.read(), Err(tungstenite::Error::ConnectionClosed)) {}
 
+    thread::sleep(Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
     let (status, metrics) = at_a_quiet_moment(&address);
     for (consumer, account) in status["ledger"].as_object().unwrap() {
         for name in ["expected", "delivered", "lost"] {
@@ -146,9 +159,9 @@ fn every_frame_is_delivered_or_counted() {
             assert_eq!(in_metrics(&metrics, consumer, name), of_status, "{consumer} {name}");
         }
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&daemon), rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&daemon.0), rustix::process::Signal::TERM).unwrap();
     let seen: Vec<Seen> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-    assert!(daemon.wait().unwrap().success());
+    assert!(daemon.0.wait().unwrap().success());
     let log = log.join().unwrap();
     println!("{log}");
 
