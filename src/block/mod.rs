@@ -9,6 +9,7 @@ mod head;
 mod marker;
 mod pool;
 mod slab;
+mod status;
 mod stream;
 
 pub use account::Account;
@@ -19,4 +20,5 @@ pub use head::{Flags, Head};
 pub use marker::Marker;
 pub use pool::Pool;
 pub use slab::{Block, RawBlock};
+pub use status::ChipStatus;
 pub use stream::Stream;

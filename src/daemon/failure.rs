@@ -76,7 +76,7 @@ impl Failure {
             Failure::Verify(VerifyError::NoInput { .. }) => 66,
             Failure::Source(SourceError::NoInput(_)) => 66,
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
-            Failure::Source(SourceError::Unavailable { .. }) | Failure::Port { .. } => 69,
+            Failure::Source(SourceError::Unavailable { .. } | SourceError::Converter(_)) | Failure::Port { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,
             Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
             Failure::Output(_) => 73,

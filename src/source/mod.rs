@@ -1,7 +1,9 @@
 //! Where samples come from. A source fills raw blocks on the acquisition thread and waits for nothing but its ADC;
 //! how long that ADC can itself be kept waiting is its slack.
 
+pub mod ads1299;
 pub mod replay;
+mod signs;
 pub mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::time::Duration;
 use crate::block::{End, Marker, RawBlock, Stream};
 use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Stop;
+
+pub use signs::{ElectrodeSigns, Signs, SpiErrorKind};
 
 /// One kind of source, as a row of [`KINDS`].
 pub struct Kind {
@@ -80,6 +84,9 @@ pub enum SourceError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The converter does not answer as it should; the text says which part, what was found and what to look at.
+    #[error("{0}")]
+    Converter(String),
     /// The input may not be read by this user.
     #[error("{}: permission denied", .0.display())]
     Permission(PathBuf),
@@ -114,6 +121,20 @@ pub trait Source: Send {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn slack(&self) -> Slack;
+
+    /// Brings the converter up and proves it, once, when the daemon runs (`check` does not come here) and before any
+    /// thread is made. The answer, a JSON object or null, goes into the status and the sidecar as it is.
+    ///
+    /// # Errors
+    /// When the converter is not there, or is not what it should be.
+    fn prove(&mut self) -> Result<serde_json::Value, SourceError> {
+        Ok(serde_json::Value::Null)
+    }
+
+    /// What the source notices of its converter while it runs; `None` where there is nothing to notice.
+    fn signs(&self) -> Option<Arc<Signs>> {
+        None
+    }
 
     /// Called once on the acquisition thread, just before the first `fill`: time starts here.
     fn start(&mut self);

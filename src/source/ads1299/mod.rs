@@ -1,0 +1,4 @@
+//! Chains of ADS1299 converters (Texas Instruments SBAS499C) over SPI: the driver, the Linux interfaces below it, and
+//! a register-accurate simulator that takes their place.
+
+pub mod wire;

@@ -1,0 +1,109 @@
+//! The wires between the driver and the chips: SPI with its chip selects, the DRDY edge, the control pins, and the
+//! clock that edges are stamped with. The driver knows no more of the outside world than this trait; below it stand
+//! Linux's interfaces or the simulated chain, which on a virtual clock makes hours pass in seconds.
+
+/// A clock of 1 Hz and above.
+pub type Hz = u32;
+
+/// A falling edge of DRDY as the kernel saw it (Linux GPIO character device, version 2 events).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Edge {
+    /// When the hard interrupt ran, `CLOCK_MONOTONIC`, nanoseconds: never before the edge itself.
+    pub at_ns: u64,
+    /// DRDY edges that the hard interrupt counted so far, this one included, wrapping. Jumps by more than one where
+    /// edges came before the kernel's thread could make events of them.
+    pub n_interrupts: u32,
+    /// Events of DRDY that the kernel made so far, this one included, wrapping. Jumps by more than one where the
+    /// kernel's queue overflowed.
+    pub n_events: u32,
+}
+
+/// A control pin of the chips, shared by all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// START: converts while high.
+    Start,
+    /// RESET, active low.
+    Reset,
+    /// PWDN, active low.
+    PowerDown,
+}
+
+/// One SPI transfer: chip select low, all bytes in both directions, chip select high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// The chip select, an index into the layout's list of selects.
+    pub select: usize,
+    /// The clock asked for; the controller may take a slower step.
+    pub clock_hz: Hz,
+    /// How long the select stays low after the last clock edge, in microseconds.
+    pub hold_us: u16,
+}
+
+/// What a wire refused. Small and without text, so that it can leave the real-time thread; people read its `Display`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The transfer failed with this `errno`.
+    #[error("the SPI transfer failed: {}", std::io::Error::from_raw_os_error(*.0))]
+    Spi(i32),
+    /// The controller gave up waiting (`ETIMEDOUT`): a hard fault, the device must be opened again.
+    #[error("the SPI controller timed out")]
+    SpiTimeout,
+    /// Fewer bytes came than were asked for.
+    #[error("the SPI transfer was short: {got} of {wanted} bytes")]
+    Short {
+        /// Bytes that came.
+        got: usize,
+        /// Bytes asked for.
+        wanted: usize,
+    },
+    /// Reading edges, or setting a pin, failed with this `errno`.
+    #[error("the GPIO line failed: {}", std::io::Error::from_raw_os_error(*.0))]
+    Gpio(i32),
+}
+
+/// What the driver does with the wires. All of it is called on one thread.
+pub trait Wire: Send {
+    /// The clock of [`Edge::at_ns`].
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn now_ns(&self) -> u64;
+
+    /// Waits until that instant.
+    fn wait_until(&mut self, at_ns: u64);
+
+    /// Sends `tx` and receives as many bytes into `rx`, which is as long, in SPI mode 1, most significant bit first.
+    ///
+    /// # Errors
+    /// When the transfer failed; what is in `rx` then means nothing.
+    ///
+    /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
+    fn transfer(&mut self, shape: Shape, tx: &[u8], rx: &mut [u8]) -> Result<(), WireError>;
+
+    /// Takes the oldest edge that was not taken yet; waits for one until `deadline_ns`, `None` when none came. A
+    /// deadline in the past does not wait.
+    ///
+    /// # Errors
+    /// When the line cannot be read any more.
+    ///
+    /// Real time: no allocation, no locks, no logging; waits for DRDY alone.
+    fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError>;
+
+    /// Sets a control pin. Only pins that [`Wire::has_pin`] are set.
+    ///
+    /// # Errors
+    /// When the line cannot be set.
+    fn set_pin(&mut self, pin: Pin, high: bool) -> Result<(), WireError>;
+
+    /// Whether the pin is wired to this machine.
+    fn has_pin(&self, pin: Pin) -> bool;
+
+    /// The clock that the controller makes of `clock_hz`.
+    fn effective_clock_hz(&self, clock_hz: Hz) -> Hz;
+
+    /// Opens SPI and lines again after a hard fault.
+    ///
+    /// # Errors
+    /// When they are not there.
+    fn reopen(&mut self) -> Result<(), WireError>;
+}
