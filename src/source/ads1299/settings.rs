@@ -1,0 +1,397 @@
+//! From the keys of a file to a checked [`Board`]: every value in its range, and no two that contradict each other.
+
+use super::board::{
+    BiasDrive, Board, COMPARATOR_PERCENT, CURRENTS_NA, ChannelSetup, Clock, LeadOff, LeadOffMode, Sides,
+};
+use super::budget::Budget;
+use super::keys::{
+    BiasDriveKey, Bus, ChannelKeys, ChannelTables, Inputs, Keys, LeadOffKeys, ModelKey, Reference, TypeKey,
+};
+use super::layout::{Layout, Topology};
+use super::registers::{GAINS, Model, RATES_HZ, Registers, name, rate_code};
+use crate::block::ChannelType;
+use crate::config::{AutoOr, Mistakes, Table};
+
+/// The most chips of a source.
+const CHIPS_MAX: usize = 8;
+
+/// What a table says, checked: the board, and what is below the driver.
+pub(super) struct Checked {
+    pub(super) board: Board,
+    pub(super) keys: Keys,
+    pub(super) selects: Vec<(u8, u8)>,
+}
+
+/// Reads the table, without `[source.simulated]`, and notes every mistake.
+pub(super) fn read(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Checked> {
+    let before = mistakes.len();
+    let lead_off_table = table.section("lead_off", mistakes);
+    let channel_tables = table.named("channel", mistakes);
+    let keys: Option<Keys> = table.read(mistakes);
+    let lead_off: Option<LeadOffKeys> = lead_off_table.read(mistakes);
+    let keys = keys?;
+    let mut check = Check { table, mistakes };
+    let selects = check.wiring(&keys);
+    let n_channels = keys.n_chips.clamp(1, CHIPS_MAX) * keys.model().n_channels();
+    let tables = check.channel_tables(&channel_tables, n_channels);
+    check.values(&keys);
+    let lead_off = lead_off?;
+    lead_off.check(&lead_off_table, check.mistakes);
+    let board = board(&keys, &lead_off, &tables, selects.len());
+    check.names(&board);
+    check.bias(&keys, &board);
+    check.shared_din(&board);
+    check.budget(&keys, &board);
+    (mistakes.len() == before).then_some(Checked { board, keys, selects })
+}
+
+impl Keys {
+    fn model(&self) -> Model {
+        match self.model {
+            ModelKey::Eight => Model::Ads1299,
+            ModelKey::Six => Model::Ads1299_6,
+            ModelKey::Four => Model::Ads1299_4,
+        }
+    }
+}
+
+/// The table that is checked, and where its mistakes go.
+struct Check<'t, 'd> {
+    table: &'t Table<'d>,
+    mistakes: &'t mut Mistakes,
+}
+
+impl Check<'_, '_> {
+    fn must(&mut self, right: bool, key: &str, text: impl std::fmt::Display) {
+        if !right {
+            self.table.refuse(self.mistakes, key, text);
+        }
+    }
+
+    /// Chip selects: as many as the topology needs, each written `BUS.SELECT`, none twice.
+    fn wiring(&mut self, keys: &Keys) -> Vec<(u8, u8)> {
+        let n_chips = keys.n_chips;
+        self.must(
+            (1..=CHIPS_MAX).contains(&n_chips),
+            "n_chips",
+            format_args!("n_chips = {n_chips} must be 1 to {CHIPS_MAX}"),
+        );
+        let n_chips = n_chips.clamp(1, CHIPS_MAX);
+        let written = keys.spi.clone().unwrap_or_else(|| match keys.topology {
+            Topology::Daisy => vec!["0.0".to_owned()],
+            Topology::Cascade => (0..n_chips).map(|select| format!("0.{select}")).collect(),
+        });
+        let mut selects = Vec::new();
+        for text in &written {
+            let parts = text.split_once('.').and_then(|(bus, select)| Some((bus.parse().ok()?, select.parse().ok()?)));
+            match parts {
+                Some(place) if selects.contains(&place) => {
+                    self.must(false, "spi", format_args!("spi: \"{text}\" stands twice, each row or chip has its own"));
+                }
+                Some(place) => selects.push(place),
+                None => self.must(false, "spi", format_args!("spi: \"{text}\" must be BUS.SELECT, such as \"0.0\"")),
+            }
+        }
+        let n_selects = written.len();
+        match keys.topology {
+            Topology::Cascade => self.must(
+                n_selects == n_chips,
+                "spi",
+                format_args!("spi names {n_selects} chip selects, but a cascade of {n_chips} chips needs one for each"),
+            ),
+            Topology::Daisy => self.must(
+                n_selects > 0 && n_chips % n_selects == 0,
+                "spi",
+                format_args!("spi names {n_selects} rows, but {n_chips} chips cannot be spread evenly over them"),
+            ),
+        }
+        let mut buses: Vec<u8> = selects.iter().map(|(bus, _)| *bus).collect();
+        buses.sort_unstable();
+        buses.dedup();
+        self.must(buses.len() <= 2, "spi", "spi: at most two buses can be read within a conversion");
+        if selects.is_empty() { vec![(0, 0)] } else { selects }
+    }
+
+    /// Values that stand for themselves.
+    fn values(&mut self, keys: &Keys) {
+        let rate_hz = keys.rate_hz;
+        let rates: Vec<String> = RATES_HZ.iter().rev().map(u32::to_string).collect();
+        self.must(
+            rate_code(rate_hz).is_some(),
+            "rate_hz",
+            format_args!("rate_hz = {rate_hz} must be one of {}", rates.join(", ")),
+        );
+        let clock_hz = keys.spi_clock_hz;
+        self.must(
+            (100_000..=20_000_000).contains(&clock_hz),
+            "spi_clock_hz",
+            format_args!("spi_clock_hz = {clock_hz} must be 100000 to 20000000, the chip's limit at 3.3 V"),
+        );
+        if let AutoOr::Value(gap_bits) = keys.gap_bits {
+            self.must(gap_bits <= 1, "gap_bits", format_args!("gap_bits = {gap_bits} must be \"auto\", 0 or 1"));
+        }
+        let vref_v = keys.vref_v;
+        self.must(
+            (1.0..=5.0).contains(&vref_v),
+            "vref_v",
+            format_args!("vref_v = {vref_v} must be 1 to 5 volts; the chips' own reference is 4.5"),
+        );
+        self.must(
+            keys.reference == Reference::External || (4.4..=4.6).contains(&vref_v),
+            "vref_v",
+            format_args!("vref_v = {vref_v} must be near 4.5 with reference = \"internal\""),
+        );
+        self.gain("gain", keys.gain);
+        for pin in &keys.trigger_pins {
+            self.must((1..=4).contains(pin), "trigger_pins", format_args!("trigger_pins: {pin} must be 1 to 4"));
+        }
+        self.must(
+            keys.clock != Clock::Internal || keys.n_chips == 1,
+            "clock",
+            format_args!(
+                "clock = \"internal\": {} chips on their own oscillators drift apart by up to 1 %; feed them one clock and \
+                 write \"external\" or \"first_chip\"",
+                keys.n_chips
+            ),
+        );
+        let mut lines: Vec<(&str, u32)> = Vec::new();
+        for (key, line) in [
+            ("drdy_line", keys.drdy_line),
+            ("witness_line", keys.witness_line),
+            ("start_line", keys.start_line),
+            ("reset_line", keys.reset_line),
+            ("power_down_line", keys.power_down_line),
+        ] {
+            let Some(line) = line else { continue };
+            if let Some((other, _)) = lines.iter().find(|(_, taken)| *taken == line) {
+                self.must(false, key, format_args!("{key} = {line} is {other} already; each has its own GPIO"));
+            }
+            lines.push((key, line));
+        }
+        if keys.bus == Bus::Spidev {
+            self.must(
+                keys.drdy_line.is_some(),
+                "drdy_line",
+                "drdy_line is missing: bus = \"spidev\" needs the GPIO that DRDY is wired to",
+            );
+        }
+    }
+
+    fn gain(&mut self, key: &str, gain: u32) {
+        let gains: Vec<String> = GAINS.iter().map(u32::to_string).collect();
+        self.must(GAINS.contains(&gain), key, format_args!("{key} = {gain} must be one of {}", gains.join(", ")));
+    }
+
+    /// `[source.channel.N]`, N from 1.
+    fn channel_tables(&mut self, tables: &[(String, Table<'_>)], n_channels: usize) -> ChannelTables {
+        let mut found = ChannelTables::new();
+        for (number, table) in tables {
+            let Some(keys) = table.read::<ChannelKeys>(self.mistakes) else { continue };
+            match number.parse::<usize>() {
+                Ok(number) if (1..=n_channels).contains(&number) => {
+                    if let Some(gain) = keys.gain {
+                        Check { table, mistakes: self.mistakes }.gain("gain", gain);
+                    }
+                    found.insert(number, keys);
+                }
+                _ => table.refuse(self.mistakes, "", format_args!("`{number}` must be a channel, 1 to {n_channels}")),
+            }
+        }
+        found
+    }
+
+    fn names(&mut self, board: &Board) {
+        for (i, channel) in board.channels.iter().enumerate() {
+            let name = &channel.name;
+            let plain = name.bytes().all(|byte| (32..=126).contains(&byte)) && !name.trim().is_empty();
+            self.must(
+                plain && name.len() <= 16,
+                "channels",
+                format_args!("channels: `{name}` must be 1 to 16 printable ASCII characters, as EDF has it"),
+            );
+            let twice = board.channels[..i].iter().any(|other| other.name == *name);
+            self.must(!twice, "channels", format_args!("channels: `{name}` stands twice, names must differ"));
+        }
+    }
+
+    /// One amplifier drives the bias electrode; two would work against each other.
+    fn bias(&mut self, keys: &Keys, board: &Board) {
+        let in_rows = board.layout.selects.iter().any(|select| select.part_bits.len() > 1);
+        match keys.bias_drive {
+            BiasDriveKey::Off => {}
+            BiasDriveKey::Chip(chip) => {
+                let n_chips = board.layout.n_chips();
+                self.must(
+                    chip <= n_chips,
+                    "bias_drive",
+                    format_args!("bias_drive = {chip} must be a chip, 1 to {n_chips}"),
+                );
+                self.must(
+                    !in_rows,
+                    "bias_drive",
+                    format_args!(
+                        "bias_drive = {chip}: the chips of a row share DIN, so the bias amplifiers of all of them would be on; \
+                         where only one output is wired, write \"all\""
+                    ),
+                );
+            }
+            BiasDriveKey::All => self.must(
+                in_rows || board.layout.n_chips() == 1,
+                "bias_drive",
+                "bias_drive = \"all\": several amplifiers would drive one electrode; name the chip that does",
+            ),
+        }
+    }
+
+    /// The chips of a row take every command together: what differs between them cannot be.
+    fn shared_din(&mut self, board: &Board) {
+        for select in &board.layout.selects {
+            let first: Registers = board.registers(select.first_chip);
+            for chip in select.first_chip + 1..select.first_chip + select.part_bits.len() {
+                let other = board.registers(chip);
+                if let Some(address) = (0..first.len()).find(|address| first[*address] != other[*address]) {
+                    self.must(
+                        false,
+                        "channel",
+                        format_args!(
+                            "chips {} and {} stand in one row and share DIN, so {} cannot be {:#04X} in one and {:#04X} in the \
+                             other; give the same channel of each chip the same settings, or wire a chip select for each \
+                             (topology = \"cascade\")",
+                            select.first_chip + 1,
+                            chip + 1,
+                            name(address),
+                            first[address],
+                            other[address]
+                        ),
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    fn budget(&mut self, keys: &Keys, board: &Board) {
+        let budget = Budget::of(board, board.spi_clock_hz);
+        self.must(
+            rate_code(keys.rate_hz).is_none() || budget.fits(),
+            "spi_clock_hz",
+            format_args!("spi_clock_hz = {}: {budget}", keys.spi_clock_hz),
+        );
+    }
+}
+
+impl LeadOffKeys {
+    fn check(&self, table: &Table<'_>, mistakes: &mut Mistakes) {
+        let mut check = Check { table, mistakes };
+        let current = self.current_na;
+        check.must(
+            CURRENTS_NA.contains(&current),
+            "current_na",
+            format_args!("current_na = {current} must be one of 6, 24, 6000, 24000"),
+        );
+        let percent = self.comparator_percent;
+        let known: Vec<String> = COMPARATOR_PERCENT.iter().map(f64::to_string).collect();
+        check.must(
+            COMPARATOR_PERCENT.contains(&percent),
+            "comparator_percent",
+            format_args!("comparator_percent = {percent} must be one of {}", known.join(", ")),
+        );
+        let calibration = self.calibration;
+        check.must(
+            (0.1..=10.0).contains(&calibration),
+            "calibration",
+            format_args!("calibration = {calibration} must be 0.1 to 10"),
+        );
+        let series = self.series_ohms;
+        check.must(
+            (0.0..=1e6).contains(&series),
+            "series_ohms",
+            format_args!("series_ohms = {series} must be 0 to 1000000"),
+        );
+    }
+}
+
+/// The board that the keys describe; only right where nothing was refused.
+fn board(keys: &Keys, lead_off: &LeadOffKeys, tables: &ChannelTables, n_selects: usize) -> Board {
+    let models = vec![keys.model(); keys.n_chips.clamp(1, CHIPS_MAX)];
+    let gap_bits = match keys.gap_bits {
+        AutoOr::Auto => None,
+        AutoOr::Value(gap_bits) => Some(gap_bits.min(1)),
+    };
+    let layout = Layout::new(models, keys.topology, n_selects, gap_bits.unwrap_or(0));
+    let watched = if lead_off.mode == LeadOffMode::Off { Inputs::None } else { lead_off.inputs };
+    let nothing = ChannelKeys::default();
+    let channels = (0..layout.n_channels())
+        .map(|i| {
+            let own = tables.get(&(i + 1)).unwrap_or(&nothing);
+            let power = own.power.unwrap_or(keys.power);
+            ChannelSetup {
+                name: own
+                    .name
+                    .clone()
+                    .or_else(|| keys.channels.get(i).cloned())
+                    .unwrap_or_else(|| format!("Ch{}", i + 1)),
+                kind: own.r#type.unwrap_or(keys.r#type).into(),
+                group: own.group.clone().unwrap_or_else(|| keys.group.clone()),
+                gain: own.gain.unwrap_or(keys.gain),
+                input: own.input.unwrap_or(keys.input),
+                power,
+                srb2: own.srb2.unwrap_or(keys.srb2),
+                bias: own.bias_inputs.unwrap_or(keys.bias_inputs).into(),
+                lead_off: if power { own.lead_off_inputs.unwrap_or(watched).into() } else { Sides::NONE },
+                lead_off_flip: own.lead_off_flip.unwrap_or(false),
+            }
+        })
+        .collect();
+    Board {
+        layout,
+        gap_bits,
+        rate_hz: keys.rate_hz,
+        spi_clock_hz: keys.spi_clock_hz,
+        read_mode: keys.read_mode,
+        channels,
+        vref_v: keys.vref_v,
+        internal_reference: keys.reference == Reference::Internal,
+        clock: keys.clock,
+        srb1: keys.srb1,
+        bias_drive: match keys.bias_drive {
+            BiasDriveKey::Off => BiasDrive::Off,
+            BiasDriveKey::All => BiasDrive::All,
+            BiasDriveKey::Chip(chip) => BiasDrive::Chip(chip - 1),
+        },
+        lead_off: LeadOff {
+            mode: lead_off.mode,
+            current_na: lead_off.current_na,
+            comparator_percent: lead_off.comparator_percent,
+            calibration: lead_off.calibration,
+            series_ohms: lead_off.series_ohms,
+        },
+        trigger_pins: keys
+            .trigger_pins
+            .iter()
+            .filter(|pin| (1..=4).contains(*pin))
+            .fold(0, |bits, pin| bits | 1 << (pin - 1)),
+        self_test: keys.self_test,
+    }
+}
+
+impl From<Inputs> for Sides {
+    fn from(inputs: Inputs) -> Sides {
+        Sides {
+            positive: matches!(inputs, Inputs::Positive | Inputs::Both),
+            negative: matches!(inputs, Inputs::Negative | Inputs::Both),
+        }
+    }
+}
+
+impl From<TypeKey> for ChannelType {
+    fn from(key: TypeKey) -> ChannelType {
+        match key {
+            TypeKey::Eeg => ChannelType::Eeg,
+            TypeKey::Eog => ChannelType::Eog,
+            TypeKey::Ecg => ChannelType::Ecg,
+            TypeKey::Emg => ChannelType::Emg,
+            TypeKey::Misc => ChannelType::Misc,
+        }
+    }
+}
