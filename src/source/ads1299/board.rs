@@ -192,8 +192,11 @@ pub struct Board {
     pub bias_drive: BiasDrive,
     /// How electrodes are watched.
     pub lead_off: LeadOff,
-    /// General-purpose pins that are trigger inputs, GPIO1 in bit 0; the others are outputs at low level.
+    /// General-purpose pins that are trigger inputs, GPIO1 in bit 0; the others are outputs.
     pub trigger_pins: u8,
+    /// General-purpose outputs at high level; the others are low. Every status word echoes them, so that a chip that lost
+    /// its registers shows at its next frame.
+    pub high_pins: u8,
     /// Whether start-up measures noise and the test signal.
     pub self_test: bool,
 }
@@ -253,7 +256,7 @@ impl Board {
             registers[address::LOFF_SENSN] |= bit(channel.lead_off.negative);
             registers[address::LOFF_FLIP] |= bit(channel.lead_off_flip);
         }
-        registers[address::GPIO] = self.trigger_pins & 0x0F;
+        registers[address::GPIO] = (self.high_pins & 0x0F) << 4 | (self.trigger_pins & 0x0F);
         registers[address::MISC1] = u8::from(self.srb1) << 5;
         registers[address::CONFIG4] = u8::from(self.lead_off.mode == LeadOffMode::Dc) << 1;
         registers

@@ -47,6 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("bias_drive", "\"off\"", "off, the number of the chip that drives the bias electrode (from 1), or all"),
     Key::new("bias_inputs", "\"none\"", "which inputs are part of the bias sum: none, positive, negative or both"),
     Key::new("trigger_pins", "[]", "GPIO pins 1 to 4 of the first chip whose edges become markers"),
+    Key::new("high_pins", "[]", "GPIO pins 1 to 4 driven high, the others low; every status word must echo them"),
     Key::new("self_test", "false", "at start, measure noise and the test signal: three seconds more"),
     Key::new("lead_off.mode", "\"off\"", "off, dc, ac_7.8hz, ac_31.2hz or ac_quarter_rate"),
     Key::new("lead_off.current_na", "6", "6, 24, 6000 or 24000; for skin 6 or 24"),
@@ -139,6 +140,7 @@ pub(super) struct Keys {
     pub(super) bias_drive: BiasDriveKey,
     pub(super) bias_inputs: Inputs,
     pub(super) trigger_pins: Vec<u8>,
+    pub(super) high_pins: Vec<u8>,
     pub(super) self_test: bool,
 }
 
@@ -174,6 +176,7 @@ impl Default for Keys {
             bias_drive: BiasDriveKey::Off,
             bias_inputs: Inputs::None,
             trigger_pins: Vec::new(),
+            high_pins: Vec::new(),
             self_test: false,
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn read(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Che
     let lead_off = lead_off?;
     lead_off.check(&lead_off_table, check.mistakes);
     let board = board(&keys, &lead_off, &tables, selects.len());
-    check.names(&board);
+    check.names(&keys, &board);
     check.bias(&keys, &board);
     check.shared_din(&board);
     check.budget(&keys, &board);
@@ -142,8 +142,13 @@ impl Check<'_, '_> {
             format_args!("vref_v = {vref_v} must be near 4.5 with reference = \"internal\""),
         );
         self.gain("gain", keys.gain);
-        for pin in &keys.trigger_pins {
-            self.must((1..=4).contains(pin), "trigger_pins", format_args!("trigger_pins: {pin} must be 1 to 4"));
+        for (key, pins) in [("trigger_pins", &keys.trigger_pins), ("high_pins", &keys.high_pins)] {
+            for pin in pins {
+                self.must((1..=4).contains(pin), key, format_args!("{key}: {pin} must be 1 to 4"));
+            }
+        }
+        for pin in keys.high_pins.iter().filter(|pin| keys.trigger_pins.contains(pin)) {
+            self.must(false, "high_pins", format_args!("high_pins: {pin} is a trigger input already"));
         }
         self.must(
             keys.clock != Clock::Internal || keys.n_chips == 1,
@@ -200,7 +205,13 @@ impl Check<'_, '_> {
         found
     }
 
-    fn names(&mut self, board: &Board) {
+    fn names(&mut self, keys: &Keys, board: &Board) {
+        let (n_names, n_channels) = (keys.channels.len(), board.channels.len());
+        self.must(
+            n_names == 0 || n_names == n_channels,
+            "channels",
+            format_args!("channels names {n_names} channels, but the chips have {n_channels}: they must be as many"),
+        );
         for (i, channel) in board.channels.iter().enumerate() {
             let name = &channel.name;
             let plain = name.bytes().all(|byte| (32..=126).contains(&byte)) && !name.trim().is_empty();
@@ -366,13 +377,15 @@ fn board(keys: &Keys, lead_off: &LeadOffKeys, tables: &ChannelTables, n_selects:
             calibration: lead_off.calibration,
             series_ohms: lead_off.series_ohms,
         },
-        trigger_pins: keys
-            .trigger_pins
-            .iter()
-            .filter(|pin| (1..=4).contains(*pin))
-            .fold(0, |bits, pin| bits | 1 << (pin - 1)),
+        trigger_pins: pin_bits(&keys.trigger_pins),
+        high_pins: pin_bits(&keys.high_pins),
         self_test: keys.self_test,
     }
+}
+
+/// GPIO1 in bit 0.
+fn pin_bits(pins: &[u8]) -> u8 {
+    pins.iter().filter(|pin| (1..=4).contains(*pin)).fold(0, |bits, pin| bits | 1 << (pin - 1))
 }
 
 impl From<Inputs> for Sides {

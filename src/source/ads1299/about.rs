@@ -1,0 +1,57 @@
+//! What status and sidecar say of a proven board.
+
+use serde_json::{Value, json};
+
+use super::board::Board;
+use super::budget::Budget;
+use super::layout::Topology;
+use super::proof::Proof;
+use super::registers::Registers;
+
+/// Conversions by which a sample is older than its DRDY edge: the delay of the third-order sinc filter.
+const GROUP_DELAY_PERIODS: f64 = 1.5;
+
+/// The results of start-up, and the configuration that a reader of the data needs.
+pub(super) fn about(board: &Board, proof: &Proof) -> Value {
+    let budget = Budget::of(board, proof.spi_clock_hz);
+    let chips: Vec<Value> = (0..board.layout.n_chips())
+        .map(|chip| {
+            json!({
+                "model": board.layout.models[chip].name(),
+                "id": proof.ids[chip].map(hex),
+                "registers": registers(&proof.registers[chip]),
+                "registers_read_back": proof.readable[chip],
+            })
+        })
+        .collect();
+    let channels: Vec<Value> = board
+        .channels
+        .iter()
+        .map(|channel| json!({"name": channel.name, "gain": channel.gain, "group": channel.group, "power": channel.power}))
+        .collect();
+    json!({
+        "chips": chips,
+        "channels": channels,
+        "topology": match board.layout.topology { Topology::Daisy => "daisy", Topology::Cascade => "cascade" },
+        "gap_bits": proof.gap_bits,
+        "spi_clock_hz": proof.spi_clock_hz,
+        "spi_wire_us": budget.wire_us(),
+        "spi_slack_us": budget.slack_us(),
+        "rate_hz": proof.rate_hz,
+        "rate_ppm": (proof.rate_hz / board.rate_hz - 1.0) * 1e6,
+        "edge_jitter_us": proof.jitter_us,
+        "sync_frames": super::proof::SYNC_FRAMES,
+        "group_delay_s": GROUP_DELAY_PERIODS / board.rate_hz,
+        "vref_v": board.vref_v,
+        "self_test": proof.self_test.as_ref().map(|test| json!({"noise_uv_rms": test.noise_uv, "test_uv": test.test_uv})),
+    })
+}
+
+fn hex(value: u8) -> String {
+    format!("{value:#04X}")
+}
+
+/// All registers from 00h on, as two hexadecimal digits each.
+fn registers(registers: &Registers) -> String {
+    registers.iter().map(|value| format!("{value:02X}")).collect::<Vec<_>>().join(" ")
+}

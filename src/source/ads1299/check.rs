@@ -1,0 +1,170 @@
+//! What is checked of every frame. A frame that fails is delivered and flagged: nothing is altered, nothing dropped.
+
+use super::board::Board;
+use super::frame;
+use super::notes::Doubt;
+use crate::block::ChipStatus;
+
+/// As many equal frames of a chip in a row are no accident: noise makes two of them as good as impossible.
+const SAME_FRAMES: u32 = 4;
+
+/// A channel that repeats its code for this long is stuck, seconds.
+const SAME_CODE_S: f64 = 0.25;
+
+/// Codes beyond this part of the range are near its end.
+const NEAR_END: i32 = (0.95 * 8_388_608.0) as i32;
+
+/// What one chip should look like, and what it looked like before.
+struct Chip {
+    /// Bits of the status word whose value is known: the sync nibble, the echo of outputs, electrodes not watched.
+    known_mask: u32,
+    known: u32,
+    /// Bits of [`ChipStatus`] that tell of electrodes that are watched.
+    watched: u32,
+    part_bit: usize,
+    n_bytes: usize,
+    channels: std::ops::Range<usize>,
+    before: [u8; 27],
+    same_frames: u32,
+}
+
+/// The checks of all chips.
+pub(super) struct Checker {
+    chips: Vec<Chip>,
+    /// The bytes of a chip, aligned.
+    part: [u8; 27],
+    codes_before: Vec<i32>,
+    same_codes: Vec<u32>,
+    /// Channels whose code may stand still: they are off.
+    off: Vec<bool>,
+    same_codes_max: u32,
+    gap_bits: usize,
+}
+
+/// What the check of a chip's part of a frame found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// The status, conditions included.
+    pub(super) status: ChipStatus,
+    /// Why the frame is suspect, where it is.
+    pub(super) doubt: Option<Doubt>,
+    /// How many frames before this one looked well and share the doubt.
+    pub(super) back: u32,
+}
+
+impl Checker {
+    pub(super) fn new(board: &Board) -> Checker {
+        let mut first_byte = 0;
+        let mut chips = Vec::new();
+        for select in &board.layout.selects {
+            for (depth, bit) in select.part_bits.iter().enumerate() {
+                chips.push(Chip::new(board, select.first_chip + depth, first_byte * 8 + bit));
+            }
+            first_byte += select.n_bytes;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quarter of a second of frames")]
+        let same_codes_max = ((SAME_CODE_S * board.rate_hz) as u32).max(2);
+        Checker {
+            chips,
+            part: [0; 27],
+            codes_before: vec![0; board.channels.len()],
+            same_codes: vec![0; board.channels.len()],
+            off: board.channels.iter().map(|channel| !channel.power).collect(),
+            same_codes_max,
+            gap_bits: board.layout.gap_bits,
+        }
+    }
+
+    /// Decodes and checks the part of `chip` in the frame's `bytes`; its codes go into `codes`, the whole frame's.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn check(&mut self, chip_index: usize, bytes: &[u8], codes: &mut [i32]) -> Finding {
+        let chip = &mut self.chips[chip_index];
+        let part = &mut self.part[..chip.n_bytes];
+        // Fast because parts that begin at a byte, all of them unless there are gap bits, are copied and not shifted.
+        if self.gap_bits == 0 {
+            let first = chip.part_bit / 8;
+            part.copy_from_slice(&bytes[first..first + chip.n_bytes]);
+        } else {
+            frame::take_bits(bytes, chip.part_bit, part);
+        }
+        let codes = &mut codes[chip.channels.clone()];
+        frame::codes(part, codes);
+        let word = [part[0], part[1], part[2]];
+        let mut status = frame::status(word);
+        status.0 &= chip.watched;
+
+        let number = u32::from_be_bytes([0, word[0], word[1], word[2]]);
+        let mut doubt = None;
+        let mut back = 0;
+        if number & chip.known_mask != chip.known {
+            let expected = (number & !chip.known_mask | chip.known).to_be_bytes();
+            let shift_bits = frame::shift_bits(bytes, chip.part_bit, [expected[1], expected[2], expected[3]]);
+            doubt = Some(Doubt::Sync { chip: chip_index, word: number, shift_bits });
+        }
+        if part == &chip.before[..chip.n_bytes] {
+            chip.same_frames += 1;
+            if chip.same_frames >= SAME_FRAMES - 1 {
+                back = if chip.same_frames == SAME_FRAMES - 1 { SAME_FRAMES - 2 } else { 0 };
+                doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
+            }
+        } else {
+            chip.same_frames = 0;
+            chip.before[..chip.n_bytes].copy_from_slice(part);
+        }
+        if doubt.is_some() {
+            status = status.with(ChipStatus::SUSPECT);
+        }
+
+        let first_channel = chip.channels.start;
+        let before = &mut self.codes_before[chip.channels.clone()];
+        let same = &mut self.same_codes[chip.channels.clone()];
+        let mut near_end = false;
+        let mut longest = 0;
+        for ((code, before), same) in codes.iter().zip(before).zip(same.iter_mut()) {
+            *same = if code == before { *same + 1 } else { 0 };
+            *before = *code;
+            near_end |= code.unsigned_abs() > NEAR_END.unsigned_abs();
+            longest = longest.max(*same);
+        }
+        if near_end {
+            status = status.with(ChipStatus::SATURATED);
+        }
+        if longest >= self.same_codes_max {
+            for (i, same) in same.iter().enumerate() {
+                let channel = first_channel + i;
+                if *same >= self.same_codes_max && !self.off[channel] {
+                    status = status.with(ChipStatus::STUCK);
+                    if *same == self.same_codes_max && doubt.is_none() {
+                        (doubt, back) = (Some(Doubt::SameCode { channel }), self.same_codes_max);
+                    }
+                }
+            }
+        }
+        Finding { status, doubt, back }
+    }
+}
+
+impl Chip {
+    fn new(board: &Board, chip: usize, part_bit: usize) -> Chip {
+        let channels = board.channels_of(chip);
+        let (mut positive, mut negative) = (0_u8, 0_u8);
+        for (i, channel) in board.channels[channels.clone()].iter().enumerate() {
+            positive |= u8::from(channel.lead_off.positive) << i;
+            negative |= u8::from(channel.lead_off.negative) << i;
+        }
+        let outputs = !board.trigger_pins & 0x0F;
+        // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1.
+        let known_mask = 0xF0_0000 | u32::from(!positive) << 12 | u32::from(!negative) << 4 | u32::from(outputs);
+        Chip {
+            known_mask,
+            known: u32::from(frame::SYNC) << 16 | u32::from(board.high_pins & outputs),
+            watched: ChipStatus::of(positive, negative, 0x0F).0,
+            part_bit,
+            n_bytes: board.layout.models[chip].frame_bytes(),
+            channels,
+            before: [0; 27],
+            same_frames: 0,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What can be wrong with the hardware, as a person at the bench reads it: what was found, what was expected, what to
+//! look at. Small and without text of its own, so that it can leave the real-time thread.
+
+use super::registers::{Model, name};
+use super::wire::WireError;
+
+/// Why start-up, or setting up again, failed. Chips and channels count from 0 here and from 1 in the text.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum ProofError {
+    /// A wire refused.
+    #[error("chip {}: {error}; {}", chip + 1, of_wire(*error))]
+    Wire {
+        /// The chip spoken to.
+        chip: usize,
+        /// What was refused.
+        error: WireError,
+    },
+    /// No chip, or another one, answers.
+    #[error("chip {}: its ID register reads {id:#04X}, expected {:#04X} ({}) in the lower five bits: {}",
+        chip + 1, wanted.id_bits(), wanted.name(), of_id(*id))]
+    Id {
+        /// The chip.
+        chip: usize,
+        /// What was read last.
+        id: u8,
+        /// What it should be.
+        wanted: Model,
+    },
+    /// A register does not hold what was written.
+    #[error("chip {}: register {} reads {read:#04X} after {wrote:#04X} was written, three times over: look at DIN, at the \
+        supply, and at what else is on this bus", chip + 1, name(*address))]
+    Register {
+        /// The chip.
+        chip: usize,
+        /// Its address.
+        address: usize,
+        /// What was written.
+        wrote: u8,
+        /// What came back.
+        read: u8,
+    },
+    /// DRDY does not fall.
+    #[error(
+        "DRDY gave {n_edges} edges and then none for a tenth of a second: look at drdy_line (is it the GPIO that DRDY is \
+        wired to?), at START (low, and no command reached the chip?) and at the chips' clock (CLKSEL)"
+    )]
+    NoEdges {
+        /// Edges that came.
+        n_edges: usize,
+    },
+    /// DRDY falls at another rate.
+    #[error("DRDY falls {rate_hz:.1} times a second, expected {nominal_hz} within {:.1} %: {}", tolerance * 100.0,
+        of_rate(*rate_hz, *nominal_hz))]
+    Rate {
+        /// As measured.
+        rate_hz: f64,
+        /// As configured.
+        nominal_hz: f64,
+        /// How far it may be off, as a part of it.
+        tolerance: f64,
+    },
+    /// A chip's status word is not where it should be.
+    #[error("chip {}: its part of the frame began with {first_byte:#04X} in {n_bad} of 100 frames, expected 0xC. (the sync \
+        nibble), at every SPI clock from {clock_hz} down to {slowest_hz} Hz: {}", chip + 1, of_byte(*chip, *first_byte))]
+    NoSync {
+        /// The first chip that failed.
+        chip: usize,
+        /// The last wrong byte.
+        first_byte: u8,
+        /// Wrong frames.
+        n_bad: usize,
+        /// The clock that was asked for.
+        clock_hz: u32,
+        /// The slowest that was tried.
+        slowest_hz: u32,
+    },
+    /// More noise, or less, than a chip with shorted inputs has.
+    #[error("chip {}, channel {}: {rms_uv:.2} uV rms and {mean_uv:.1} uV mean with shorted inputs, expected 0.3 to 3 times \
+        {expected_uv:.2} uV and a mean below 300 uV: {}", chip + 1, channel + 1,
+        if *rms_uv == 0.0 { "a value that never moves is not measured; look at the chip's clock and its reference" }
+        else { "look at the reference (VREFP, its capacitor), at the supply and at noise on it" })]
+    Noise {
+        /// The chip.
+        chip: usize,
+        /// The channel of the chip.
+        channel: usize,
+        /// As measured.
+        rms_uv: f64,
+        /// The mean.
+        mean_uv: f64,
+        /// By the datasheet.
+        expected_uv: f64,
+    },
+    /// The test signal is not what the chip should make.
+    #[error("chip {}, channel {}: the test signal is +-{amplitude_uv:.0} uV, expected +-{expected_uv:.0} uV within 5 %: look \
+        at the reference voltage (vref_v) and at the gain", chip + 1, channel + 1)]
+    TestSignal {
+        /// The chip.
+        chip: usize,
+        /// The channel of the chip.
+        channel: usize,
+        /// As measured.
+        amplitude_uv: f64,
+        /// As configured.
+        expected_uv: f64,
+    },
+}
+
+impl ProofError {
+    /// The chip it is about; `None` where it is about all of them.
+    #[must_use]
+    pub fn chip(&self) -> Option<usize> {
+        match *self {
+            ProofError::Wire { chip, .. }
+            | ProofError::Id { chip, .. }
+            | ProofError::Register { chip, .. }
+            | ProofError::NoSync { chip, .. }
+            | ProofError::Noise { chip, .. }
+            | ProofError::TestSignal { chip, .. } => Some(chip),
+            ProofError::NoEdges { .. } | ProofError::Rate { .. } => None,
+        }
+    }
+}
+
+fn of_wire(error: WireError) -> &'static str {
+    match error {
+        WireError::Spi(_) | WireError::Short { .. } => "look at the kernel's log (dmesg) and at the SPI device",
+        WireError::SpiTimeout => "a kernel of 2025 or later is needed for transfers of more than 64 bytes (dmesg)",
+        WireError::Gpio(_) => "look at the GPIO lines: who else holds them (gpioinfo)?",
+    }
+}
+
+fn of_id(id: u8) -> &'static str {
+    match id {
+        0x00 => "nothing drives DOUT: look at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select",
+        0xFF => "MISO floats high: look at DOUT's wire, at the chip select and at power",
+        _ if Model::of_id(id).is_some() => "another member of the family; set `model`",
+        _ if matches!(id & 0x1F, 0x10..=0x12) => "an ADS129x, which this driver does not know",
+        _ => "bits are wrong: look at the wires' length, at ground between board and Pi, and try a slower clock",
+    }
+}
+
+fn of_rate(rate_hz: f64, nominal_hz: f64) -> &'static str {
+    if (rate_hz / 250.0 - 1.0).abs() < 0.03 && nominal_hz > 300.0 {
+        "250 is what a chip does that lost its registers: look at RESET and at the supply"
+    } else {
+        "look at the clock that feeds CLK (2.048 MHz), at drdy_line, and whether two chips are wired to one line"
+    }
+}
+
+fn of_byte(chip: usize, byte: u8) -> &'static str {
+    match byte {
+        0x00 if chip > 0 => {
+            "nothing comes from it: fewer chips than n_chips? else look at its clock, and at the wire from its DOUT to the \
+             DAISY_IN before it"
+        }
+        0x00 => "nothing drives DOUT: look at power, clock and chip select",
+        0xFF => "MISO floats high: look at DOUT's wire",
+        _ => "bits are shifted: look at gap_bits, model and topology, and at the wires' length",
+    }
+}

@@ -1,0 +1,298 @@
+//! What the driver has to tell while it runs: events without text, put into a queue by the acquisition thread; a thread of
+//! its own makes log lines and markers of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+
+use super::fault::ProofError;
+use super::registers::name;
+use super::wire::WireError;
+use crate::block::{Marker, Stream};
+use crate::source::MarkerOut;
+
+/// More than a second of triggers on every frame at 1 kHz; what is beyond is counted.
+const NOTES_MAX: usize = 1024;
+
+/// How long the thread sleeps when nobody wakes it: a bound, nothing depends on it.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Why frames are not to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The sync nibble, an output's echo or a reserved bit was wrong; where the status word stood instead, in bits.
+    Sync {
+        /// The chip, from 0.
+        chip: usize,
+        /// The status word that was read.
+        word: u32,
+        /// Bits after its place at which the right word was found.
+        shift_bits: Option<usize>,
+    },
+    /// The chip gave the same frame over and over.
+    SameFrame {
+        /// The chip, from 0.
+        chip: usize,
+    },
+    /// A channel gave the same code over and over.
+    SameCode {
+        /// The channel of the stream, from 0.
+        channel: usize,
+    },
+    /// A register changed by itself.
+    Register {
+        /// The chip, from 0.
+        chip: usize,
+        /// Its address.
+        address: usize,
+        /// What it should hold.
+        wanted: u8,
+        /// What it holds.
+        read: u8,
+    },
+    /// The read touched the next conversion.
+    Torn,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Note {
+    /// A trigger input of the first chip rose at this frame.
+    Trigger {
+        /// The frame.
+        frame: u64,
+        /// The pin, from 1.
+        pin: u8,
+    },
+    /// From `first` to before `next`, frames were delivered of which it turned out later that they are not to be trusted.
+    /// What follows is flagged, frame by frame.
+    Doubted {
+        /// The first frame after the last proof that all was well.
+        first: u64,
+        /// The frame at which it was found.
+        next: u64,
+        /// What was found.
+        doubt: Doubt,
+    },
+    /// All is well again, after so many flagged frames.
+    Trusted {
+        /// The first good frame.
+        frame: u64,
+        /// Frames that were flagged.
+        n_frames: u64,
+    },
+    /// Conversions were missed; the first of an episode.
+    Missed {
+        /// The first of them.
+        frame: u64,
+        /// How many, so far.
+        n_frames: u64,
+    },
+    /// A transfer failed; the first of an episode.
+    Wire {
+        /// The conversion.
+        frame: u64,
+        /// Why.
+        error: WireError,
+    },
+    /// No edges come.
+    NoEdges {
+        /// The first conversion without.
+        frame: u64,
+    },
+    /// The converter is set up again.
+    SettingUp {
+        /// The first conversion that is lost.
+        frame: u64,
+    },
+    /// It was, and converts.
+    SetUp {
+        /// The first conversion after.
+        frame: u64,
+        /// Conversions that passed.
+        n_frames: u64,
+    },
+    /// It could not be.
+    SetUpFailed {
+        /// Why.
+        error: ProofError,
+        /// Seconds until the next attempt.
+        again_s: u64,
+    },
+}
+
+/// The queue between the acquisition thread and the thread that tells.
+#[derive(Debug)]
+pub struct Notes {
+    queue: ArrayQueue<Note>,
+    /// Notes that found no room. `Relaxed`: a number for people.
+    dropped: AtomicU64,
+    teller: OnceLock<Thread>,
+    /// Set when the source is gone, before the last wake-up. `SeqCst`, read once a turn.
+    ended: AtomicBool,
+}
+
+impl Default for Notes {
+    fn default() -> Notes {
+        Notes {
+            queue: ArrayQueue::new(NOTES_MAX),
+            dropped: AtomicU64::new(0),
+            teller: OnceLock::new(),
+            ended: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Notes {
+    /// Notes something.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn note(&self, note: Note) {
+        if self.queue.push(note).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(teller) = self.teller.get() {
+            teller.unpark();
+        }
+    }
+
+    /// The oldest note that was not taken.
+    #[must_use]
+    pub fn take(&self) -> Option<Note> {
+        self.queue.pop()
+    }
+
+    /// Notes that were dropped because nobody took them.
+    #[must_use]
+    pub fn n_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread that tells; ends, with all told, when dropped.
+pub(super) struct Teller {
+    notes: Arc<Notes>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Teller {
+    /// Begins to tell the notes about `stream`.
+    pub(super) fn begin(notes: &Arc<Notes>, stream: &Stream, markers: MarkerOut) -> std::io::Result<Teller> {
+        let (notes, shared, stream) = (Arc::clone(notes), Arc::clone(notes), stream.clone());
+        let thread = thread::Builder::new()
+            .name("ads1299-notes".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || tell_all(&shared, &stream, markers))?;
+        notes.teller.get_or_init(|| thread.thread().clone());
+        Ok(Teller { notes, thread: Some(thread) })
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.notes.ended.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A thread that panicked has printed why.
+            drop(thread.join());
+        }
+    }
+}
+
+fn tell_all(notes: &Notes, stream: &Stream, mut markers: MarkerOut) {
+    let mut told_dropped = 0;
+    loop {
+        let ended = notes.ended.load(Ordering::SeqCst);
+        while let Some(note) = notes.take() {
+            tell(&note, stream);
+            if let Some(marker) = note.marker(stream) {
+                markers(marker);
+            }
+        }
+        let dropped = notes.n_dropped();
+        if dropped > told_dropped {
+            tracing::warn!(
+                "ads1299: {} notes of triggers or faults found no room and are missing",
+                dropped - told_dropped
+            );
+            told_dropped = dropped;
+        }
+        if ended {
+            return;
+        }
+        thread::park_timeout(TURN);
+    }
+}
+
+impl Note {
+    /// The marker that it becomes, where it does.
+    #[must_use]
+    pub fn marker(&self, stream: &Stream) -> Option<Marker> {
+        match *self {
+            Note::Trigger { frame, pin } => {
+                Some(Marker { frame, offset_ns: 0, duration_ns: None, text: format!("trigger {pin}") })
+            }
+            Note::Doubted { first, next, doubt } if next > first => Some(Marker {
+                frame: first,
+                offset_ns: 0,
+                duration_ns: Some(stream.duration_ns(next - first)),
+                text: format!("BAD_unproven {}", doubt.text(stream)),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Doubt {
+    /// What was found, in words.
+    #[must_use]
+    pub fn text(&self, stream: &Stream) -> String {
+        match *self {
+            Doubt::Sync { chip, word, shift_bits: Some(bits) } => {
+                format!("chip {}: status word {word:#08X}, the right one stands {bits} bits later", chip + 1)
+            }
+            Doubt::Sync { chip, word, shift_bits: None } => format!("chip {}: status word {word:#08X}", chip + 1),
+            Doubt::SameFrame { chip } => format!("chip {}: the same frame again and again", chip + 1),
+            Doubt::SameCode { channel } => {
+                let name = stream.channels.get(channel).map_or("?", |channel| channel.name.as_str());
+                format!("channel {name}: the same code again and again")
+            }
+            Doubt::Register { chip, address, wanted, read } => {
+                format!("chip {}: register {} reads {read:#04X} instead of {wanted:#04X}", chip + 1, name(address))
+            }
+            Doubt::Torn => "a read touched the next conversion".to_owned(),
+        }
+    }
+}
+
+fn tell(note: &Note, stream: &Stream) {
+    match note {
+        Note::Trigger { .. } => {}
+        Note::Doubted { first, next, doubt } => tracing::warn!(
+            "ads1299: frame {next}: {}; frames from here on are flagged suspect, and those since {first} are unproven",
+            doubt.text(stream)
+        ),
+        Note::Trusted { frame, n_frames } => {
+            tracing::info!("ads1299: frame {frame}: all is well again after {n_frames} suspect frames");
+        }
+        Note::Missed { frame, n_frames } => {
+            tracing::warn!(
+                "ads1299: frame {frame}: {n_frames} conversions were missed; more are counted without a line each"
+            );
+        }
+        Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),
+        Note::NoEdges { frame } => tracing::error!("ads1299: no DRDY edges since frame {frame}"),
+        Note::SettingUp { frame } => {
+            tracing::warn!("ads1299: the converter is set up again; frames from {frame} on are lost")
+        }
+        Note::SetUp { frame, n_frames } => {
+            tracing::info!("ads1299: the converter converts again from frame {frame} on; {n_frames} were lost");
+        }
+        Note::SetUpFailed { error, again_s } => {
+            tracing::error!("ads1299: setting up failed: {error}; again in {again_s} s");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Start-up that proves the hardware: every chip that can be asked is asked, every register is read back, DRDY is
+//! timed, and every chip's sync nibble is seen over a hundred frames. What fails names the chip, what was found, what
+//! was expected, and what to look at on the bench.
+
+use super::board::{Board, Clock, ReadMode};
+use super::budget::Budget;
+use super::control::{Control, command};
+use super::fault::ProofError;
+use super::frame;
+use super::layout::Layout;
+use super::reader::read_frame;
+use super::registers::{Model, N_REGISTERS, Registers, address, compared_bits, fixed_bits, is_writable};
+use super::wire::{Pin, Wire, WireError};
+
+/// After RESET. The chip needs 18 cycles of its clock, 8.8 us (tRST); boards were seen to need far more.
+const RESET_SETTLE_US: u64 = 50_000;
+
+/// After the reference was switched on (SBAS499C, "Power-Up Sequencing").
+const REFERENCE_SETTLE_US: u64 = 150_000;
+
+/// How often a chip is asked for its ID, and the pause between: VCAP1 may charge for a second.
+const ID_TRIES: usize = 20;
+const ID_PAUSE_US: u64 = 50_000;
+
+/// How often registers are written before a difference is a fault.
+const WRITE_TRIES: usize = 3;
+
+/// Edges over which the rate is measured.
+const EDGES: usize = 200;
+
+/// Frames in which every chip's sync nibble must stand.
+pub(super) const SYNC_FRAMES: usize = 100;
+
+/// How far the measured rate may be from the nominal one: the internal oscillator is within 2.5 % over temperature
+/// (SBAS499C, "Electrical Characteristics"); a crystal is far better, its board may still feed another frequency.
+const RATE_TOLERANCE: f64 = 0.026;
+const RATE_TOLERANCE_CRYSTAL: f64 = 0.001;
+
+/// What start-up found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    /// Each chip's ID register; `None` where it cannot be asked.
+    pub ids: Vec<Option<u8>>,
+    /// What each chip's registers hold, read back where that is possible.
+    pub registers: Vec<Registers>,
+    /// Whether each chip's registers can be read.
+    pub readable: Vec<bool>,
+    /// Frames per second, by the edges.
+    pub rate_hz: f64,
+    /// The widest departure of an edge from its period, microseconds.
+    pub jitter_us: f64,
+    /// Don't-care bits between chips of a row.
+    pub gap_bits: usize,
+    /// The SPI clock at which every nibble was right, as the controller makes it.
+    pub spi_clock_hz: u32,
+    /// The measurements of the self-test, where one was asked for.
+    pub self_test: Option<super::self_test::SelfTest>,
+}
+
+/// Brings the chips up and proves them; they stand configured and not converting afterwards. `board` takes over what was
+/// found out: gap bits and the SPI clock.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, ProofError> {
+    let mut control = Control { wire, board };
+    power_up(&mut control)?;
+    let (ids, readable) = identify(&mut control)?;
+    let registers = configure(&mut control, &readable)?;
+    let (rate_hz, jitter_us) = edges(&mut control)?;
+    let (gap_bits, clock_hz) = synchronise(&mut control, rate_hz)?;
+    board.spi_clock_hz = clock_hz;
+    let models = board.layout.models.clone();
+    board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
+    let self_test = if board.self_test { Some(super::self_test::run(wire, board)?) } else { None };
+    let spi_clock_hz = wire.effective_clock_hz(clock_hz);
+    Ok(Proof { ids, registers, readable, rate_hz, jitter_us, gap_bits, spi_clock_hz, self_test })
+}
+
+/// Brings the chips back to their configuration without asking what is known: after a fault, on the running daemon.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+pub(super) fn set_up_again(
+    wire: &mut dyn Wire,
+    board: &Board,
+    wanted: &[Registers],
+    readable: &[bool],
+) -> Result<(), ProofError> {
+    let mut control = Control { wire, board };
+    power_up(&mut control)?;
+    for chip in 0..board.layout.n_chips() {
+        if readable[chip] {
+            let mut id = [0];
+            control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
+            if Model::of_id(id[0]) != Some(board.layout.models[chip]) {
+                return Err(ProofError::Id { chip, id: id[0], wanted: board.layout.models[chip] });
+            }
+        }
+    }
+    write_all(&mut control, wanted, readable)
+}
+
+fn of_select(control: &Control<'_>, select: usize, error: WireError) -> ProofError {
+    ProofError::Wire { chip: control.board.layout.selects[select].first_chip, error }
+}
+
+fn all(control: &mut Control<'_>, byte: u8) -> Result<(), ProofError> {
+    (0..control.board.layout.selects.len())
+        .try_for_each(|select| control.command(select, byte).map_err(|error| of_select(control, select, error)))
+}
+
+/// Reset, and out of the mode in which only data flow (which every reset brings back).
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn power_up(control: &mut Control<'_>) -> Result<(), ProofError> {
+    let pin = |error| ProofError::Wire { chip: 0, error };
+    if control.wire.has_pin(Pin::PowerDown) {
+        control.wire.set_pin(Pin::PowerDown, true).map_err(pin)?;
+    }
+    if control.wire.has_pin(Pin::Start) {
+        control.wire.set_pin(Pin::Start, false).map_err(pin)?;
+    }
+    if control.wire.has_pin(Pin::Reset) {
+        control.wire.set_pin(Pin::Reset, false).map_err(pin)?;
+        control.wait_us(10);
+        control.wire.set_pin(Pin::Reset, true).map_err(pin)?;
+    } else {
+        all(control, command::RESET)?;
+    }
+    control.wait_us(RESET_SETTLE_US);
+    all(control, command::SDATAC)?;
+    // A chip that was in the middle of a byte when the daemon began takes the second.
+    all(control, command::SDATAC)?;
+    if control.board.clock == Clock::FirstChip {
+        // The others have no clock, and so have not seen their reset, until the first gives it to them.
+        let config1 = control.board.registers(0)[address::CONFIG1];
+        control.write(0, address::CONFIG1, &[config1]).map_err(pin)?;
+        control.wait_us(RESET_SETTLE_US);
+        if !control.wire.has_pin(Pin::Reset) {
+            for select in 1..control.board.layout.selects.len() {
+                control.command(select, command::RESET).map_err(|error| of_select(control, select, error))?;
+            }
+            control.wait_us(RESET_SETTLE_US);
+        }
+        all(control, command::SDATAC)?;
+    }
+    Ok(())
+}
+
+/// Asks every chip for its ID: three times the same. Chips down a row may have no way to answer.
+fn identify(control: &mut Control<'_>) -> Result<(Vec<Option<u8>>, Vec<bool>), ProofError> {
+    let n_chips = control.board.layout.n_chips();
+    let (mut ids, mut readable) = (vec![None; n_chips], vec![false; n_chips]);
+    for chip in 0..n_chips {
+        let wanted = control.board.layout.models[chip];
+        let must_answer = control.board.layout.is_readable(chip);
+        let mut seen = 0;
+        for attempt in 0..if must_answer { ID_TRIES } else { 1 } {
+            if attempt > 0 {
+                control.wait_us(ID_PAUSE_US);
+                all(control, command::SDATAC)?;
+            }
+            let mut answers = [0_u8; 3];
+            for answer in &mut answers {
+                let mut id = [0];
+                control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
+                *answer = id[0];
+            }
+            seen = answers[0];
+            if answers.iter().all(|answer| *answer == seen) && Model::of_id(seen) == Some(wanted) {
+                (ids[chip], readable[chip]) = (Some(seen), true);
+                break;
+            }
+        }
+        if must_answer && !readable[chip] {
+            return Err(ProofError::Id { chip, id: seen, wanted });
+        }
+    }
+    Ok((ids, readable))
+}
+
+/// The reference first, because it needs time; then everything, read back and compared.
+fn configure(control: &mut Control<'_>, readable: &[bool]) -> Result<Vec<Registers>, ProofError> {
+    let n_chips = control.board.layout.n_chips();
+    let wanted: Vec<Registers> = (0..n_chips).map(|chip| control.board.registers(chip)).collect();
+    for select in 0..control.board.layout.selects.len() {
+        let chip = control.board.layout.selects[select].first_chip;
+        control
+            .write(select, address::CONFIG3, &wanted[chip][address::CONFIG3..=address::CONFIG3])
+            .map_err(|error| of_select(control, select, error))?;
+    }
+    control.wait_us(REFERENCE_SETTLE_US);
+    write_all(control, &wanted, readable)?;
+    let mut found = wanted;
+    for (chip, registers) in found.iter_mut().enumerate() {
+        if readable[chip] {
+            *registers = control.read_all(chip).map_err(|error| ProofError::Wire { chip, error })?;
+        }
+    }
+    Ok(found)
+}
+
+/// Writes every register of every chip and compares what is read back.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn write_all(control: &mut Control<'_>, wanted: &[Registers], readable: &[bool]) -> Result<(), ProofError> {
+    for select in 0..control.board.layout.selects.len() {
+        let first_chip = control.board.layout.selects[select].first_chip;
+        let n_chips = control.board.layout.selects[select].part_bits.len();
+        let mut difference = None;
+        for _ in 0..WRITE_TRIES {
+            let registers = &wanted[first_chip];
+            for (first, last) in [(address::CONFIG1, address::LOFF_FLIP), (address::GPIO, address::CONFIG4)] {
+                control
+                    .write(select, first, &registers[first..=last])
+                    .map_err(|error| of_select(control, select, error))?;
+            }
+            difference = None;
+            for chip in (first_chip..first_chip + n_chips).filter(|chip| readable[*chip]) {
+                let found = control.read_all(chip).map_err(|error| ProofError::Wire { chip, error })?;
+                difference = difference.or(first_difference(control.board, chip, &wanted[chip], &found));
+            }
+            if difference.is_none() {
+                break;
+            }
+        }
+        if let Some(error) = difference {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The first register of `chip` that is not as wanted, or whose fixed bits are wrong.
+///
+/// Real time: no allocation, no locks, no waiting, no logging.
+fn first_difference(board: &Board, chip: usize, wanted: &Registers, found: &Registers) -> Option<ProofError> {
+    let model = board.layout.models[chip];
+    (0..N_REGISTERS).filter(|address| is_writable(*address)).find_map(|address| {
+        let mask = compared_bits(address, wanted[address]) & model.present_bits(address);
+        let (fixed_mask, fixed) = fixed_bits(address);
+        let same = (wanted[address] ^ found[address]) & mask == 0 && found[address] & fixed_mask == fixed;
+        (!same).then_some(ProofError::Register { chip, address, wrote: wanted[address], read: found[address] })
+    })
+}
+
+/// Converts for [`EDGES`] edges: DRDY is alive, and its rate is the one that was configured.
+fn edges(control: &mut Control<'_>) -> Result<(f64, f64), ProofError> {
+    let gpio = |error| ProofError::Wire { chip: 0, error };
+    let nominal_hz = control.board.rate_hz;
+    let period_ns = 1e9 / nominal_hz;
+    drain(control.wire).map_err(gpio)?;
+    control.start().map_err(gpio)?;
+    // Four periods and nine cycles until the first (tSETTLE); a tenth of a second more for a machine that is busy.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
+    let patience_ns = 100_000_000 + (6.0 * period_ns) as u64;
+    let (mut first, mut last, mut interrupts) = (None, 0, 0);
+    let mut jitter_ns = 0.0_f64;
+    let mut n_edges = 0;
+    while n_edges < EDGES {
+        let deadline_ns = control.wire.now_ns() + patience_ns;
+        let Some(edge) = control.wire.wait_edge(deadline_ns).map_err(gpio)? else {
+            control.stop().map_err(gpio)?;
+            return Err(ProofError::NoEdges { n_edges });
+        };
+        match first {
+            None => first = Some((edge.at_ns, edge.n_interrupts)),
+            Some(_) => {
+                let passed = f64::from(edge.n_interrupts.wrapping_sub(interrupts).max(1));
+                let between_ns = edge.at_ns.saturating_sub(last) as f64 / passed;
+                jitter_ns = jitter_ns.max((between_ns - period_ns).abs());
+            }
+        }
+        (last, interrupts) = (edge.at_ns, edge.n_interrupts);
+        n_edges += 1;
+    }
+    control.stop().map_err(gpio)?;
+    let (first_ns, first_interrupts) = first.unwrap_or((0, 0));
+    let rate_hz = f64::from(interrupts.wrapping_sub(first_interrupts)) * 1e9 / (last - first_ns).max(1) as f64;
+    let tolerance = if control.board.clock == Clock::External { RATE_TOLERANCE_CRYSTAL } else { RATE_TOLERANCE };
+    if !((rate_hz / nominal_hz - 1.0).abs() <= tolerance) {
+        return Err(ProofError::Rate { rate_hz, nominal_hz, tolerance });
+    }
+    Ok((rate_hz, jitter_ns / 1e3))
+}
+
+/// Throws away edges from before.
+fn drain(wire: &mut dyn Wire) -> Result<(), WireError> {
+    while wire.wait_edge(0)?.is_some() {}
+    Ok(())
+}
+
+/// Finds the gap bits and an SPI clock with which every chip's nibble is right in every one of [`SYNC_FRAMES`] frames.
+fn synchronise(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u32), ProofError> {
+    let gaps: &[usize] = match control.board.gap_bits {
+        Some(0) => &[0],
+        Some(_) => &[1],
+        None => &[0, 1],
+    };
+    let mut clock_hz = control.board.spi_clock_hz;
+    loop {
+        let mut worst = None;
+        let mut counts = Vec::new();
+        for &gap_bits in gaps {
+            counts.push(count_bad(control, gap_bits, clock_hz, rate_hz)?);
+        }
+        for (count, &gap_bits) in counts.iter().zip(gaps) {
+            match count {
+                None => return Ok((gap_bits, clock_hz)),
+                Some(bad) => worst = worst.or(Some(*bad)),
+            }
+        }
+        // A slower clock forgives long wires; as long as a frame still fits between two conversions.
+        let slower = clock_hz / 3 * 2;
+        if !Budget::of(control.board, slower).fits() || slower < 500_000 {
+            let (chip, first_byte, n_bad) = worst.unwrap_or((0, 0, 0));
+            return Err(ProofError::NoSync {
+                chip,
+                first_byte,
+                n_bad,
+                clock_hz: control.board.spi_clock_hz,
+                slowest_hz: clock_hz,
+            });
+        }
+        clock_hz = slower;
+    }
+}
+
+/// Reads [`SYNC_FRAMES`] frames; `None` when all nibbles were right, else the first chip that failed, what its first byte
+/// was, and in how many frames.
+fn count_bad(
+    control: &mut Control<'_>,
+    gap_bits: usize,
+    clock_hz: u32,
+    rate_hz: f64,
+) -> Result<Option<(usize, u8, usize)>, ProofError> {
+    let layout = &control.board.layout;
+    let layout = Layout::new(layout.models.clone(), layout.topology, layout.selects.len(), gap_bits);
+    let board = Board { layout, spi_clock_hz: clock_hz, ..control.board.clone() };
+    let gpio = |error| ProofError::Wire { chip: 0, error };
+    let mut bytes = vec![0_u8; board.layout.frame_bytes() + board.layout.selects.len() + 8];
+    let mut bad: Vec<(u8, usize)> = vec![(0, 0); board.layout.n_chips()];
+    drain(control.wire).map_err(gpio)?;
+    if board.read_mode == ReadMode::Rdatac {
+        all(control, command::RDATAC)?;
+    }
+    control.start().map_err(gpio)?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
+    let patience_ns = 100_000_000 + (6e9 / rate_hz) as u64;
+    let mut n_frames = 0;
+    while n_frames < SYNC_FRAMES {
+        let deadline_ns = control.wire.now_ns() + patience_ns;
+        if control.wire.wait_edge(deadline_ns).map_err(gpio)?.is_none() {
+            return Err(ProofError::NoEdges { n_edges: n_frames });
+        }
+        for (select, place) in board.layout.selects.iter().enumerate() {
+            let frame = read_frame(control.wire, &board, select, &mut bytes)
+                .map_err(|error| ProofError::Wire { chip: place.first_chip, error })?;
+            for (depth, bit) in place.part_bits.iter().enumerate() {
+                let mut first = [0];
+                frame::take_bits(frame, *bit, &mut first);
+                if !frame::in_sync(first[0]) {
+                    let (byte, n_bad) = &mut bad[place.first_chip + depth];
+                    (*byte, *n_bad) = (first[0], *n_bad + 1);
+                }
+            }
+        }
+        n_frames += 1;
+    }
+    control.stop().map_err(gpio)?;
+    if board.read_mode == ReadMode::Rdatac {
+        all(control, command::SDATAC)?;
+    }
+    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (byte, n_bad))| (chip, *byte, *n_bad)))
+}
