@@ -6,6 +6,7 @@ pub mod board;
 pub mod budget;
 mod chain;
 mod check;
+pub mod bus;
 mod clock;
 mod control;
 pub mod fault;

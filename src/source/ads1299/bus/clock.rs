@@ -1,0 +1,51 @@
+//! The SPI clock that a controller makes of the one that was asked for.
+
+use crate::source::ads1299::wire::Hz;
+
+/// What RP1's SPI controllers divide: RP1 `CLK_SYS`.
+const RP1_CLK_SYS_HZ: Hz = 200_000_000;
+
+/// The largest even divisor that the 16 bits of the controller's BAUDR register hold: 3.05 kHz.
+const RP1_DIVISOR_MAX: u32 = 65_534;
+
+/// The clock of RP1's controllers (Synopsys DW SSI) when `clock_hz` is asked for, in whole hertz, rounded down: they
+/// divide by even numbers alone, and the kernel rounds so that the clock never is faster than asked for (Linux
+/// `drivers/spi/spi-dw-core.c`, `dw_spi_update_config`). A request below the slowest clock gets the slowest clock.
+pub(super) fn rp1_clock_hz(clock_hz: Hz) -> Hz {
+    let divisor = (RP1_CLK_SYS_HZ.div_ceil(clock_hz.max(1)) + 1) & !1;
+    RP1_CLK_SYS_HZ / divisor.min(RP1_DIVISOR_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_of_rp1_never_exceed_the_request() {
+        let table = [
+            (20_000_000, 20_000_000),
+            (16_000_000, 14_285_714),
+            (15_000_000, 14_285_714),
+            (18_000_000, 16_666_666),
+            (12_500_000, 12_500_000),
+            (12_000_000, 11_111_111),
+            (10_000_000, 10_000_000),
+            (8_000_000, 7_692_307),
+            (6_000_000, 5_882_352),
+            (5_000_000, 5_000_000),
+            (4_000_000, 4_000_000),
+            (2_000_000, 2_000_000),
+            (1_000_000, 1_000_000),
+            (3_052, 3_051),
+            (1, 3_051),
+            (0, 3_051),
+            (Hz::MAX, 100_000_000),
+        ];
+        for (asked, got) in table {
+            assert_eq!(rp1_clock_hz(asked), got, "{asked} Hz");
+        }
+        for asked in (4_000..30_000_000).step_by(997) {
+            assert!(rp1_clock_hz(asked) <= asked, "{asked} Hz");
+        }
+    }
+}
