@@ -249,7 +249,7 @@ fn a_ring_larger_than_half_of_memory_is_refused_with_the_sum() {
 fn a_stream_that_bdf_cannot_hold() {
     says(
         "[source]\nrate_hz = 999.937\n",
-        &["2: source: rate_hz = 999.937 with 32 channels: no record of a BDF file that is exact in 8 characters and \
+        &["2: source: rate_hz = 999.937 with 32 signals: no record of a BDF file that is exact in 8 characters and \
              below 15728640 bytes holds whole frames; to record nothing, set record = \"off\" in [recorder]"],
     );
     accepts(b"[source]\nrate_hz = 999.937\n[recorder]\nrecord = \"off\"\n");

@@ -106,6 +106,7 @@ fn a_recording_of_a_thousand_frames() {
     let mut recorder = BdfRecorder::new(RecorderPlan {
         dir: dir.path().join("source"),
         stream,
+        n_chips: 0,
         min_free_bytes: 0,
         configuration: String::new(),
         source: serde_json::json!({}),

@@ -156,7 +156,7 @@ fn record(
     let metrics = metrics();
     let (to_recorder, from_acquire) = link("recorder", WhenFull::DropNewest, Bell::Thread, &metrics);
     let (to_process, from_acquire_too) = link("process", WhenFull::DropNewest, Bell::Thread, &metrics);
-    let (writer, reader) = ring(&stream(), ring_s);
+    let (writer, reader) = ring(&stream(), 0, ring_s);
     let ledger = Ledger::new(&metrics, "recorder");
     let gate = Arc::new(Gate::new(true));
     let slack = Slack::For(Duration::ZERO);

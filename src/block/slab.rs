@@ -38,6 +38,12 @@ impl RawBlock {
         self.n_channels
     }
 
+    /// Status words per frame.
+    #[must_use]
+    pub fn n_chips(&self) -> usize {
+        self.n_chips
+    }
+
     /// The codes of the block, `head.n_frames * n_channels` of them.
     #[must_use]
     pub fn codes(&self) -> &[i32] {

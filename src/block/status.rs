@@ -14,6 +14,15 @@
 pub struct ChipStatus(pub u32);
 
 impl ChipStatus {
+    /// The bits as the sidecar of a recording explains them: which, and what it means that they are set.
+    pub const BITS: [(&'static str, &'static str); 6] = [
+        ("bits 0 to 3", "GPIO1 to GPIO4, trigger inputs: high"),
+        ("bits 4 to 11", "negative electrode of the chip's channel 1 to 8: off"),
+        ("bits 12 to 19", "positive electrode of the chip's channel 1 to 8: off"),
+        ("bit 20", "suspect: the status nibble was wrong or a check failed; or the frame was lost and is filled in"),
+        ("bit 21", "a channel of the chip is stuck: the same code for a quarter of a second"),
+        ("bit 22", "a channel of the chip is within 5 % of an end of its range"),
+    ];
     /// The frame is not to be trusted.
     pub const SUSPECT: ChipStatus = ChipStatus(1 << 20);
     /// A channel repeats the same code.

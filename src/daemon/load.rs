@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::settings::{self, Level, Record, Settings};
+use super::sizes::Sizes;
 use super::{Failure, chains};
 use crate::block::Stream;
 use crate::config::{Document, Mistakes};
@@ -33,6 +34,8 @@ pub(super) struct Loaded {
     pub(super) source_kind: &'static str,
     pub(super) source: Box<dyn Source>,
     pub(super) raw: Stream,
+    /// Chips of the source that put a status word into every frame.
+    pub(super) n_chips: usize,
     pub(super) chains: Vec<Chain>,
     /// Names of the streams that clients can ask for.
     pub(super) streams: Vec<String>,
@@ -65,8 +68,8 @@ pub(super) struct Reloaded {
     pub(super) chains: Vec<Chain>,
 }
 
-/// Proves `file` again, its chains against the source that runs.
-pub(super) fn reload(file: &Path, raw: &Stream, metrics: &Metrics) -> Result<Reloaded, Failure> {
+/// Proves `file` again, its chains against the source that runs, `raw` from `n_chips` chips.
+pub(super) fn reload(file: &Path, raw: &Stream, n_chips: usize, metrics: &Metrics) -> Result<Reloaded, Failure> {
     let (name, text) = text_of(file)?;
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
@@ -75,7 +78,7 @@ pub(super) fn reload(file: &Path, raw: &Stream, metrics: &Metrics) -> Result<Rel
     let names = drafts.names.clone();
     let chains = chains::prepare(drafts, raw, metrics, &mut mistakes);
     streams(&document, &settings, &names, &chains, &mut mistakes);
-    check_memory(&document, &settings, raw, &chains, &mut mistakes);
+    check_memory(&document, &Sizes::of(raw, n_chips, &chains, &settings), &settings, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(Failure::Config(mistakes));
     }
@@ -150,7 +153,7 @@ fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce
         Err(_) if !mistakes.is_empty() => return Err(Failure::Config(mistakes)),
         Err(error) => return Err(error.into()),
     };
-    let raw = source.stream().clone();
+    let (raw, n_chips) = (source.stream().clone(), source.n_chips());
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| Failure::Internal(error.to_string()))?;
     let names = drafts.names.clone();
     let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
@@ -159,14 +162,14 @@ fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce
     // Said to people elsewhere: what a path is relative to, they do not know.
     let recordings = std::path::absolute(&recordings).unwrap_or(recordings);
     if settings.records() {
-        if let Err(error) = crate::sink::recorder::check(&raw) {
+        if let Err(error) = crate::sink::recorder::check(&raw, n_chips) {
             let mut nothing = Mistakes::new("");
             let table = document.root().section("source", &mut nothing);
             table
                 .refuse_error(&mut mistakes, format!("{error}; to record nothing, set record = \"off\" in [recorder]"));
         }
     }
-    check_memory(&document, &settings, &raw, &chains, &mut mistakes);
+    check_memory(&document, &Sizes::of(&raw, n_chips, &chains, &settings), &settings, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(Failure::Config(mistakes));
     }
@@ -175,6 +178,7 @@ fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce
         source_kind,
         source,
         raw,
+        n_chips,
         chains,
         streams,
         recordings,
@@ -212,9 +216,8 @@ fn streams(
 }
 
 /// Refuses a road that would take more than half of the machine's memory, with the sum.
-fn check_memory(document: &Document<'_>, settings: &Settings, raw: &Stream, chains: &[Chain], mistakes: &mut Mistakes) {
+fn check_memory(document: &Document<'_>, sizes: &Sizes, settings: &Settings, mistakes: &mut Mistakes) {
     let Some(installed) = crate::rt::installed_memory_bytes() else { return };
-    let sizes = super::sizes::Sizes::of(raw, chains, settings);
     let total = sizes.total_bytes();
     if total <= installed / 2 {
         return;

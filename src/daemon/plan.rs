@@ -18,9 +18,9 @@ pub(super) fn plan(loaded: &Loaded) -> String {
     line(
         out,
         format_args!(
-            "source      {}: {} channels at {} Hz, blocks of {} frames ({block_ms:.3} ms)",
+            "source      {}: {} at {} Hz, blocks of {} frames ({block_ms:.3} ms)",
             loaded.source_kind,
-            raw.n_channels(),
+            channels(loaded),
             raw.rate_hz,
             raw.block_frames_max
         ),
@@ -45,7 +45,7 @@ pub(super) fn plan(loaded: &Loaded) -> String {
             ),
         );
     }
-    line(out, format_args!("memory      {}", Sizes::of(raw, &loaded.chains, settings)));
+    line(out, format_args!("memory      {}", Sizes::of(raw, loaded.n_chips, &loaded.chains, settings)));
     recorder(out, loaded);
     let who = match &settings.token {
         Some(token) => format!("for those with the token in {}", token.path.display()),
@@ -60,6 +60,16 @@ pub(super) fn plan(loaded: &Loaded) -> String {
     };
     line(out, format_args!("loses       {order}"));
     text
+}
+
+/// How many channels, and from how many chips where each of them gives a status word.
+pub(super) fn channels(loaded: &Loaded) -> String {
+    let n_channels = loaded.raw.n_channels();
+    match loaded.n_chips {
+        0 => format!("{n_channels} channels"),
+        1 => format!("{n_channels} channels of 1 chip"),
+        n_chips => format!("{n_channels} channels of {n_chips} chips"),
+    }
 }
 
 fn recorder(out: &mut String, loaded: &Loaded) {
@@ -85,7 +95,7 @@ fn recorder(out: &mut String, loaded: &Loaded) {
 /// How much an hour, and when it will stop.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes of a configuration in range")]
 pub(super) fn disk(loaded: &Loaded) -> String {
-    let per_s = bytes_per_s(&loaded.raw).max(1);
+    let per_s = bytes_per_s(&loaded.raw, loaded.n_chips).max(1);
     let per_hour_gb = per_s as f64 * 3600.0 / 1e9;
     let min_free_gb = loaded.settings.recorder.min_free_gb;
     // The directory may not be there yet: its nearest ancestor lies on the same file system.

@@ -28,23 +28,24 @@ pub(super) struct Reloader {
     /// The configuration in force.
     running: Table,
     raw: Stream,
+    n_chips: usize,
     streams: Vec<String>,
     generation: u32,
     log: Option<log::Level>,
 }
 
 impl Reloader {
-    /// For a daemon that runs on `text`, read from `file`.
+    /// For a daemon that runs on `text`, read from `file`, with a source that gives `raw` from `n_chips` chips.
     pub(super) fn new(
         file: Option<PathBuf>,
         text: &str,
-        raw: Stream,
+        (raw, n_chips): (Stream, usize),
         streams: Vec<String>,
         log: Option<log::Level>,
     ) -> Reloader {
         // The text was proved before: it is a table.
         let running = text.parse().unwrap_or_default();
-        Reloader { file, running, raw, streams, generation: 0, log }
+        Reloader { file, running, raw, n_chips, streams, generation: 0, log }
     }
 
     /// Reads the file again and changes what it can; tells in the log what became of it.
@@ -53,7 +54,7 @@ impl Reloader {
             tracing::warn!("there is no configuration file to read again: the daemon runs on its built-in one");
             return;
         };
-        match load::reload(&file, &self.raw, &road.context.metrics) {
+        match load::reload(&file, &self.raw, self.n_chips, &road.context.metrics) {
             Ok(reloaded) => self.apply(reloaded, road),
             Err(Failure::Config(mistakes)) => {
                 mistakes.to_string().lines().for_each(|line| tracing::error!("{line}"));

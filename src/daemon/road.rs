@@ -94,7 +94,7 @@ impl Drop for RingsWhenDropped {
 
 /// Builds everything and starts it; requests are answered at `port`.
 pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<Road, Failure> {
-    let Loaded { settings, metrics, raw, recordings, mut source, mut chains, .. } = loaded;
+    let Loaded { settings, metrics, raw, n_chips, recordings, mut source, mut chains, .. } = loaded;
     let (stop, recording) = (Arc::new(Stop::default()), Arc::new(Mutex::new(RecordingStatus::default())));
     let progress = || Arc::new(Progress::default());
     let (acquire_turn, acquire_progress, process_progress) = (progress(), progress(), progress());
@@ -152,7 +152,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         Record::Off => None,
         record => Some((
             record,
-            BdfRecorder::new(recorder_plan(&loaded.text, &settings, &raw, &recordings, &about, session))
+            BdfRecorder::new(recorder_plan(&loaded.text, &settings, (&raw, n_chips), &recordings, &about, session))
                 .map_err(Failure::Output)?,
         )),
     };
@@ -177,7 +177,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         to_recorder = Some(sender);
         let gate = Arc::new(line::Gate::new(record == Record::Auto));
         let budget_s = settings.recorder.stall_budget_s;
-        let (writer, reader) = line::ring(&raw, budget_s);
+        let (writer, reader) = line::ring(&raw, n_chips, budget_s);
         let ledger = Ledger::new(&metrics, "recorder");
         let stop_on_overflow = settings.recorder.on_overflow == OnOverflow::Stop;
         loops.push(("record-intake", Arc::clone(&intake_turn)));
@@ -307,7 +307,7 @@ pub(super) fn feeds(streams: &[String], raw: &Stream, chains: &[line::Chain]) ->
 fn recorder_plan(
     text: &str,
     settings: &super::settings::Settings,
-    raw: &Stream,
+    (raw, n_chips): (&Stream, usize),
     dir: &std::path::Path,
     about: &Value,
     session: &str,
@@ -315,6 +315,7 @@ fn recorder_plan(
     RecorderPlan {
         dir: dir.to_owned(),
         stream: raw.clone(),
+        n_chips,
         min_free_bytes: (settings.recorder.min_free_gb * 1e9) as u64,
         configuration: text.to_owned(),
         source: about["source"].clone(),

@@ -38,7 +38,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
     let streams = loaded.streams.clone();
-    let mut reloader = Reloader::new(file, &loaded.text, loaded.raw.clone(), streams, log);
+    let mut reloader = Reloader::new(file, &loaded.text, (loaded.raw.clone(), loaded.n_chips), streams, log);
     let road = road::start(loaded, port, &session)?;
     for refused in &road.refused {
         tracing::warn!("{refused}");
@@ -99,9 +99,9 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
     let (raw, settings) = (&loaded.raw, &loaded.settings);
     tracing::info!("biosigd {}, configuration: {}", env!("CARGO_PKG_VERSION"), loaded.name);
     tracing::info!(
-        "source {}: {} channels at {} Hz, blocks of {} frames; it can be kept waiting {}",
+        "source {}: {} at {} Hz, blocks of {} frames; it can be kept waiting {}",
         loaded.source_kind,
-        raw.n_channels(),
+        plan::channels(loaded),
         raw.rate_hz,
         raw.block_frames_max,
         road::slack_text(&*loaded.source)

@@ -26,14 +26,17 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn of(raw: &Stream, chains: &[Chain], settings: &Settings) -> Sizes {
-        let block_bytes = |stream: &Stream| (stream.block_frames_max * stream.n_channels() * 4) as u64;
+    /// For `raw` from `n_chips` chips, each with a status word per frame.
+    pub(super) fn of(raw: &Stream, n_chips: usize, chains: &[Chain], settings: &Settings) -> Sizes {
+        // Four bytes for a code, four for a status word.
+        let raw_block_bytes = (raw.block_frames_max * (raw.n_channels() + n_chips) * 4) as u64;
         let records = settings.records();
+        let budget_s = settings.recorder.stall_budget_s;
         Sizes {
-            raw: RAW_SLABS as u64 * block_bytes(raw),
+            raw: RAW_SLABS as u64 * raw_block_bytes,
             chains: chains.iter().map(|chain| CHAIN_SLABS as u64 * chain.slab_bytes() as u64).sum(),
-            ring: if records { ring_bytes(raw, settings.recorder.stall_budget_s) as u64 } else { 0 },
-            record: if records { record(raw).0 } else { 0 },
+            ring: if records { ring_bytes(raw, n_chips, budget_s) as u64 } else { 0 },
+            record: if records { record(raw, n_chips).0 } else { 0 },
             clients: (settings.websocket.clients_max * settings.websocket.client_buffer_kib) as u64 * 1024,
         }
     }
@@ -60,18 +63,18 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// What a recording of `raw` takes, in bytes per second.
+/// What a recording of `raw` from `n_chips` chips takes, in bytes per second.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
-pub(super) fn bytes_per_s(raw: &Stream) -> u64 {
-    let (bytes, seconds) = record(raw);
+pub(super) fn bytes_per_s(raw: &Stream, n_chips: usize) -> u64 {
+    let (bytes, seconds) = record(raw, n_chips);
     (bytes as f64 / seconds).ceil() as u64
 }
 
 /// Bytes and seconds of one record; no bytes where the stream cannot be recorded.
-fn record(raw: &Stream) -> (u64, f64) {
-    let n_channels = raw.n_channels();
-    record_plan(raw.rate_hz, n_channels)
-        .map_or((0, 1.0), |record| (record.bytes(n_channels) as u64, record.duration_ns as f64 * 1e-9))
+fn record(raw: &Stream, n_chips: usize) -> (u64, f64) {
+    let n_signals = raw.n_channels() + n_chips;
+    record_plan(raw.rate_hz, n_signals)
+        .map_or((0, 1.0), |record| (record.bytes(n_signals) as u64, record.duration_ns as f64 * 1e-9))
 }
 
 #[cfg(test)]
@@ -80,15 +83,16 @@ mod tests {
     use crate::block::Channel;
 
     #[test]
-    fn annotations_take_room_too() {
+    fn annotations_and_status_words_take_room_too() {
         let stream = |n_channels, rate_hz| {
             let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0); n_channels];
             Stream { rate_hz, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 }
         };
         // 512 samples of three bytes in a record of 1 s: twice what one channel at 250 Hz takes.
-        assert_eq!(bytes_per_s(&stream(1, 250.0)), 750 + 1536);
-        assert_eq!(bytes_per_s(&stream(32, 4000.0)), 384_000 + 1536);
+        assert_eq!(bytes_per_s(&stream(1, 250.0), 0), 750 + 1536);
+        assert_eq!(bytes_per_s(&stream(32, 4000.0), 0), 384_000 + 1536);
+        assert_eq!(bytes_per_s(&stream(32, 4000.0), 4), 384_000 + 4 * 12_000 + 1536);
         // A record of 2 s.
-        assert_eq!(bytes_per_s(&stream(1, 0.5)), 770);
+        assert_eq!(bytes_per_s(&stream(1, 0.5), 0), 770);
     }
 }

@@ -11,6 +11,12 @@ pub const SIGNALS_MAX: usize = 9999;
 /// small enough that a header that lies cannot cost the reader its memory.
 pub const RECORD_BYTES_MAX: u64 = 64 << 20;
 
+/// What the label of a signal of status words begins with, and its unit: BioSemi's convention for bits that are no
+/// measurement. A number may follow.
+pub const STATUS_LABEL: &str = "Status";
+/// The unit of such a signal.
+pub const STATUS_UNIT: &str = "Boolean";
+
 /// The header of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
@@ -62,6 +68,18 @@ impl Signal {
     #[must_use]
     pub fn is_annotations(&self) -> bool {
         self.label == "EDF Annotations" || self.label == "BDF Annotations"
+    }
+
+    /// Whether its samples are status words, bits and no measurement: label `Status`, `Status 1` ..., unit `Boolean`.
+    #[must_use]
+    pub fn is_status(&self) -> bool {
+        self.label.starts_with(STATUS_LABEL) && self.unit == STATUS_UNIT
+    }
+
+    /// Whether its samples are measurements.
+    #[must_use]
+    pub fn is_channel(&self) -> bool {
+        !self.is_annotations() && !self.is_status()
     }
 }
 

@@ -23,5 +23,5 @@ pub use annotation::{Annotation, TEXT_BYTES_MAX, TalArea, TalError, parse_tals};
 pub use decimal::{exact_in, format_ns, nearest_in, parse_ns};
 pub use error::{EdfError, Place};
 pub use format::Format;
-pub use header::{Header, RECORD_BYTES_MAX, SIGNALS_MAX, Signal};
+pub use header::{Header, RECORD_BYTES_MAX, SIGNALS_MAX, STATUS_LABEL, STATUS_UNIT, Signal};
 pub use samples::decode;

@@ -1,8 +1,9 @@
 //! The recorder's packed ring: `stall_budget_s` of signal in one preallocated run of bytes, so that a stalled disk
 //! costs nothing until the budget is spent, and no slab waits for the disk.
 //!
-//! One entry is a fixed head and the block's codes, 3 bytes each, little-endian two's complement. A head without
-//! frames says that a recording ends here.
+//! One entry is a fixed head and the block's frames: of each its codes, then the status words of its chips, 3 bytes each,
+//! little-endian two's complement. So a status word travels as one more column of the frame, and the file gets a signal of
+//! it in the same turn. A head without frames says that a recording ends here.
 
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
@@ -19,23 +20,25 @@ const HEAD_BYTES: usize = 8 // first frame
     + 8 // flags
     + Tally::BYTES; // frames lost since the recorder's first frame
 
-/// Bytes of one code.
+/// Bytes of one code, and of one status word.
 const CODE_BYTES: usize = 3;
 
-/// The ring's size for `budget_s` seconds of `stream`, in bytes.
+/// The ring's size for `budget_s` seconds of `stream` from `n_chips` chips, in bytes.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the cast saturates, and is refused above half of the memory"
 )]
-pub fn ring_bytes(stream: &Stream, budget_s: f64) -> usize {
+pub fn ring_bytes(stream: &Stream, n_chips: usize, budget_s: f64) -> usize {
     let entries = (stream.rate_hz * budget_s / stream.block_frames_max as f64).ceil() as usize;
-    entries.max(1).saturating_mul(entry_bytes(stream.n_channels(), stream.block_frames_max)).saturating_add(HEAD_BYTES)
+    let entry_bytes = entry_bytes(stream.n_channels() + n_chips, stream.block_frames_max);
+    entries.max(1).saturating_mul(entry_bytes).saturating_add(HEAD_BYTES)
 }
 
-fn entry_bytes(n_channels: usize, n_frames: usize) -> usize {
-    HEAD_BYTES + n_channels * n_frames * CODE_BYTES
+/// `n_columns` is what each frame holds: codes and status words.
+fn entry_bytes(n_columns: usize, n_frames: usize) -> usize {
+    HEAD_BYTES + n_columns * n_frames * CODE_BYTES
 }
 
 /// The threads at both ends, so that each can wake the other.
@@ -59,20 +62,21 @@ pub struct RingWriter {
 pub struct RingReader {
     bytes: Consumer<u8>,
     codes: Vec<u8>,
-    n_channels: usize,
+    n_columns: usize,
     ends: Arc<Ends>,
 }
 
-/// Makes the ring for `budget_s` seconds of `stream`. Allocates and touches all of it.
+/// Makes the ring for `budget_s` seconds of `stream` from `n_chips` chips. Allocates and touches all of it.
 #[must_use]
-pub fn ring(stream: &Stream, budget_s: f64) -> (RingWriter, RingReader) {
-    let (producer, consumer) = RingBuffer::new(ring_bytes(stream, budget_s));
+pub fn ring(stream: &Stream, n_chips: usize, budget_s: f64) -> (RingWriter, RingReader) {
+    let (producer, consumer) = RingBuffer::new(ring_bytes(stream, n_chips, budget_s));
     let ends = Arc::new(Ends::default());
-    let entry = Vec::with_capacity(entry_bytes(stream.n_channels(), stream.block_frames_max));
-    let codes = vec![0; stream.n_channels() * stream.block_frames_max * CODE_BYTES];
+    let n_columns = stream.n_channels() + n_chips;
+    let entry = Vec::with_capacity(entry_bytes(n_columns, stream.block_frames_max));
+    let codes = vec![0; n_columns * stream.block_frames_max * CODE_BYTES];
     (
         RingWriter { bytes: producer, budget_s, entry, ends: Arc::clone(&ends) },
-        RingReader { bytes: consumer, codes, n_channels: stream.n_channels(), ends },
+        RingReader { bytes: consumer, codes, n_columns, ends },
     )
 }
 
@@ -88,13 +92,19 @@ impl RingWriter {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub fn push(&mut self, block: &RawBlock, lost: &Tally) -> bool {
         // One more head must always fit: the recording's end.
-        if self.bytes.slots() < entry_bytes(block.n_channels(), block.head.n_frames) + HEAD_BYTES {
+        let (n_channels, n_chips) = (block.n_channels(), block.n_chips());
+        if self.bytes.slots() < entry_bytes(n_channels + n_chips, block.head.n_frames) + HEAD_BYTES {
             return false;
         }
         self.begin_entry(&block.head, lost);
-        for code in block.codes() {
-            let [low, middle, high, _] = code.to_le_bytes();
-            self.entry.extend_from_slice(&[low, middle, high]);
+        if n_chips == 0 {
+            block.codes().iter().for_each(|code| self.pack(code.to_le_bytes()));
+        } else {
+            let words = block.status().chunks_exact(n_chips);
+            for (codes, words) in block.codes().chunks_exact(n_channels).zip(words) {
+                codes.iter().for_each(|code| self.pack(code.to_le_bytes()));
+                words.iter().for_each(|word| self.pack(word.to_le_bytes()));
+            }
         }
         self.push_entry()
     }
@@ -125,6 +135,10 @@ impl RingWriter {
         self.entry.extend_from_slice(&lost.to_bytes());
     }
 
+    fn pack(&mut self, [low, middle, high, _]: [u8; 4]) {
+        self.entry.extend_from_slice(&[low, middle, high]);
+    }
+
     fn push_entry(&mut self) -> bool {
         let pushed = self.bytes.push_entire_slice(&self.entry).is_ok();
         self.wake_disk();
@@ -148,7 +162,7 @@ impl Drop for RingWriter {
 
 /// What a look into the ring brought.
 pub enum Taken<'a> {
-    /// A block: its head (`lost` counts since the recorder's first frame) and its packed codes.
+    /// A block: its head (`lost` counts since the recorder's first frame) and its packed frames.
     Block(Head, &'a [u8]),
     /// The recording ends here.
     RecordingEnded(End),
@@ -176,7 +190,7 @@ impl RingReader {
             return Taken::RecordingEnded(End { next_frame: head.first_frame, lost: head.lost });
         }
         // The head says how much follows, and an entry is pushed as a whole: the codes are there.
-        let codes = &mut self.codes[..head.n_frames * self.n_channels * CODE_BYTES];
+        let codes = &mut self.codes[..head.n_frames * self.n_columns * CODE_BYTES];
         let whole = self.bytes.pop_entire_slice(codes).is_ok();
         debug_assert!(whole, "an entry is pushed as a whole");
         if let Some(intake) = self.ends.intake.get() {
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_also_across_the_ring_s_end() {
         let stream = stream(3, 7);
-        let (mut writer, mut reader) = ring(&stream, 0.020);
+        let (mut writer, mut reader) = ring(&stream, 0, 0.020);
         let mut lost = Tally::default();
         for turn in 0..50_u32 {
             let mut block = RawBlock::new(&stream, 0);
@@ -253,9 +267,33 @@ mod tests {
     }
 
     #[test]
+    fn status_words_stand_behind_the_codes_of_their_frame() {
+        let stream = stream(3, 4);
+        let (mut writer, mut reader) = ring(&stream, 2, 0.004);
+        assert_eq!(ring_bytes(&stream, 2, 0.004), HEAD_BYTES + 4 * (3 + 2) * 3 + HEAD_BYTES);
+        let mut block = RawBlock::new(&stream, 2);
+        block.head.n_frames = 2;
+        for (code, value) in block.slab_mut().iter_mut().zip([1, 2, 3, -1, -2, -3]) {
+            *code = value;
+        }
+        for (word, value) in block.status_mut().iter_mut().zip([0x10_0003, 0, 0x05_0000, 0x7F_FFFF]) {
+            *word = value;
+        }
+        assert!(writer.push(&block, &Tally::default()));
+        let Taken::Block(_, frames) = reader.take() else { panic!("the block is there") };
+        let first = [1, 0, 0, 2, 0, 0, 3, 0, 0, 3, 0, 0x10, 0, 0, 0];
+        let second = [0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0xFF, 0xFD, 0xFF, 0xFF, 0, 0, 5, 0xFF, 0xFF, 0x7F];
+        assert_eq!(frames, [first, second].concat());
+        // The whole budget fits, with the words of every chip.
+        block.head.n_frames = 4;
+        assert!(writer.push(&block, &Tally::default()));
+        assert!(!writer.push(&block, &Tally::default()));
+    }
+
+    #[test]
     fn a_full_ring_refuses_and_says_so() {
         let stream = stream(2, 10);
-        let (mut writer, _reader) = ring(&stream, 0.030);
+        let (mut writer, _reader) = ring(&stream, 0, 0.030);
         let mut block = RawBlock::new(&stream, 0);
         block.head.n_frames = 10;
         let pushed = (0..5).filter(|_| writer.push(&block, &Tally::default())).count();

@@ -15,7 +15,8 @@ pub struct PackedBlock<'a> {
     pub head: Head,
     /// Frames missing directly before it, by cause.
     pub gap: Tally,
-    /// `n_frames * n_channels` codes, frame-major, 3 bytes each, little-endian two's complement.
+    /// `n_frames` frames, each of `n_channels` codes and then `n_chips` status words
+    /// ([`ChipStatus`](crate::block::ChipStatus)), 3 bytes each, little-endian two's complement.
     pub codes: &'a [u8],
 }
 

@@ -80,6 +80,7 @@ fn make_recording(dir: &Path) -> std::path::PathBuf {
     let plan = RecorderPlan {
         dir: dir.join("source"),
         stream,
+        n_chips: 0,
         min_free_bytes: 0,
         configuration: String::new(),
         source: serde_json::json!({}),

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use biosigd::block::{Cause, Channel, Head, Marker, Stream, Tally};
+use biosigd::block::{Cause, Channel, ChipStatus, Head, Marker, Stream, Tally};
 use biosigd::sink::recorder::{BdfRecorder, RecorderPlan};
 use biosigd::sink::{PackedBlock, RawSink};
 
@@ -18,6 +18,20 @@ pub(crate) fn counter(frame: u64, channel: u64) -> i32 {
 pub(crate) fn packed(first: u64, n_frames: u64, n_channels: usize) -> Vec<u8> {
     let codes = (first..first + n_frames).flat_map(|frame| (0..n_channels as u64).map(move |c| counter(frame, c)));
     pack(codes)
+}
+
+/// A status word whose bits all change now and then; never with a condition (bits 20 and up), which are the test's to set.
+pub(crate) fn word(frame: u64, chip: u64) -> i32 {
+    let positive_off = (frame / 16) as u8 & 0x0F;
+    ChipStatus::of(positive_off, (frame / 256 + chip) as u8, frame as u8).0.try_into().expect("24 bits")
+}
+
+/// The frames from `first` on with the status words of `n_chips` chips, packed.
+pub(crate) fn packed_with_words(first: u64, n_frames: u64, n_channels: usize, n_chips: usize) -> Vec<u8> {
+    pack((first..first + n_frames).flat_map(|frame| {
+        let codes = (0..n_channels as u64).map(move |channel| counter(frame, channel));
+        codes.chain((0..n_chips as u64).map(move |chip| word(frame, chip)))
+    }))
 }
 
 /// Codes as the packed ring carries them.
@@ -37,6 +51,7 @@ pub(crate) fn plan(dir: &Path, rate_hz: f64, n_channels: usize) -> RecorderPlan 
             ratio: 1,
             delay_s: 0.0,
         },
+        n_chips: 0,
         min_free_bytes: 0,
         configuration: "[source]\nkind = \"synthetic\"\n".to_owned(),
         source: serde_json::json!({"kind": "synthetic"}),
@@ -51,6 +66,7 @@ pub(crate) struct Feeder {
     pub(crate) recorder: BdfRecorder,
     next_frame: u64,
     n_channels: usize,
+    n_chips: usize,
     gap: Tally,
 }
 
@@ -62,12 +78,12 @@ impl Feeder {
 
     /// The same with another plan.
     pub(crate) fn with(plan: RecorderPlan, first_frame: u64) -> Feeder {
-        let n_channels = plan.stream.n_channels();
+        let (n_channels, n_chips) = (plan.stream.n_channels(), plan.n_chips);
         let mut recorder = BdfRecorder::new(plan).expect("a plan that fits");
         // Saturday, 21 November 2026, 11:30:05.25 UTC.
         let first = Head { first_frame, n_frames: 1, edge_utc_ns: 1_795_260_605_250_000_000, ..Head::default() };
         recorder.open(&first).expect("opens");
-        Feeder { recorder, next_frame: first_frame, n_channels, gap: Tally::default() }
+        Feeder { recorder, next_frame: first_frame, n_channels, n_chips, gap: Tally::default() }
     }
 
     /// One block.
@@ -77,7 +93,7 @@ impl Feeder {
 
     /// One block, or the recorder's error.
     pub(crate) fn try_frames(&mut self, n_frames: u64) -> Result<(), biosigd::sink::SinkError> {
-        let codes = packed(self.next_frame, n_frames, self.n_channels);
+        let codes = packed_with_words(self.next_frame, n_frames, self.n_channels, self.n_chips);
         let mut head = Head { first_frame: self.next_frame, ..Head::default() };
         head.n_frames = usize::try_from(n_frames).expect("few");
         head.edge_ns = head.next_frame() * 1_000_000;

@@ -1,4 +1,5 @@
-//! Is every code the one that the counter signal gives, `((frame * 64 + channel) mod 2^24) - 2^23`?
+//! Is every code the one that the counter signal gives, `((frame * 64 + channel) mod 2^24) - 2^23`? Status words count
+//! nothing and are left out.
 //!
 //! Frames inside a gap repeat the last code instead. A gap is annotated in the record in which it begins, or later
 //! where that was full; so frames that repeat without a known gap are remembered, and must be explained by the end of
@@ -56,7 +57,7 @@ pub(super) struct CounterCheck {
 impl CounterCheck {
     /// For a file of `header`; without a sidecar the first code says which frame is the first.
     pub(super) fn new(header: &Header, account: Option<&Account>) -> CounterCheck {
-        let channels = header.signals.iter().filter(|signal| !signal.is_annotations());
+        let channels = header.signals.iter().filter(|signal| signal.is_channel());
         // What the recorder writes for a gap before any frame.
         let last = channels.map(|channel| 0.clamp(channel.digital_min, channel.digital_max.max(channel.digital_min)));
         let finished = account.filter(|account| !account.is_running());
@@ -101,7 +102,7 @@ impl CounterCheck {
         let mut codes = std::mem::take(&mut self.codes);
         let mut n_frames = 0;
         codes.clear();
-        for (signal, range) in header.signal_ranges().filter(|(signal, _)| !signal.is_annotations()) {
+        for (signal, range) in header.signal_ranges().filter(|(signal, _)| signal.is_channel()) {
             n_frames = signal.samples_per_record;
             let start = codes.len();
             codes.resize(start + n_frames, 0);

@@ -39,8 +39,9 @@ impl<'a> Pass<'a> {
         let data = || header.signals.iter().filter(|signal| !signal.is_annotations());
         let record_frames = data().next().map_or(0, |signal| signal.samples_per_record as u64);
         let one_rate = data().all(|signal| signal.samples_per_record as u64 == record_frames);
+        let has_channels = data().any(Signal::is_channel) && record_frames > 0;
         let counter = match counter {
-            true if one_rate && header.format.is_bdf() && record_frames > 0 => Some(CounterCheck::new(header, account)),
+            true if one_rate && header.format.is_bdf() && has_channels => Some(CounterCheck::new(header, account)),
             true => {
                 report.damage("the counter signal needs 24 bits and one rate for all signals".to_owned());
                 None
@@ -162,12 +163,13 @@ impl<'a> Pass<'a> {
 
     /// Says what the file holds.
     pub(super) fn summary(&self, n_records: u64, report: &mut Report) {
-        let signals: Vec<&Signal> = self.header.signals.iter().filter(|signal| !signal.is_annotations()).collect();
+        let count = |kind: fn(&Signal) -> bool| self.header.signals.iter().filter(|signal| kind(signal)).count();
+        let (n_channels, n_status) = (count(Signal::is_channel), count(Signal::is_status));
+        let status = if n_status > 0 { format!(" and {n_status} of status words") } else { String::new() };
         let duration_ns = self.header.record_duration_ns().saturating_mul(i64::try_from(n_records).unwrap_or(i64::MAX));
         report.note(format!(
-            "{}, {} signals at {} Hz, {n_records} records of {} s, {} s",
+            "{}, {n_channels} signals{status} at {} Hz, {n_records} records of {} s, {} s",
             self.header.format.name(),
-            signals.len(),
             self.rate_hz,
             self.header.record_duration_text,
             format_ns(duration_ns)

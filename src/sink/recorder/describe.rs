@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{About, RecorderPlan};
+use super::{About, RecorderPlan, status};
 use crate::block::{ChannelType, Stream};
 
 /// BIDS keys (1.10, `*_eeg.json`) first, then ours.
@@ -30,17 +30,21 @@ pub(super) fn describe(
         ("ECGChannelCount", count(stream, ChannelType::Ecg)),
         ("EMGChannelCount", count(stream, ChannelType::Emg)),
         ("MiscChannelCount", count(stream, ChannelType::Misc)),
+        ("TriggerChannelCount", json!(plan.n_chips)),
         ("session", json!(plan.session)),
         ("subject", json!(about.subject)),
         ("notes", json!(about.notes)),
         ("first_frame", json!(first_frame)),
         ("first_frame_utc", json!(start)),
         ("first_frame_utc_ns", json!(first_frame_utc_ns)),
-        ("channels", channels(stream)),
+        ("channels", channels(stream, plan.n_chips)),
         ("source", plan.source.clone()),
         ("configuration", json!(plan.configuration)),
     ] {
         members.insert(key.to_owned(), value);
+    }
+    if plan.n_chips > 0 {
+        members.insert("status_words".to_owned(), status::describe());
     }
     members
 }
@@ -49,8 +53,9 @@ fn count(stream: &Stream, kind: ChannelType) -> Value {
     json!(stream.channels.iter().filter(|channel| channel.kind == kind).count())
 }
 
-/// Every channel as the source has it: the file's header has too little room for some names and ranges.
-fn channels(stream: &Stream) -> Value {
+/// Every channel as the source has it: the file's header has too little room for some names and ranges. Then the status
+/// words.
+fn channels(stream: &Stream, n_chips: usize) -> Value {
     let of_channel = |channel: &crate::block::Channel| {
         json!({
             "name": channel.name,
@@ -62,5 +67,5 @@ fn channels(stream: &Stream) -> Value {
             "digital_max": channel.digital_max,
         })
     };
-    Value::Array(stream.channels.iter().map(of_channel).collect())
+    Value::Array(stream.channels.iter().map(of_channel).chain(status::channels(n_chips)).collect())
 }

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 
 use jiff::civil::DateTime;
 
-use super::RecorderPlan;
 use super::plan::{ANNOTATION_SAMPLES, RecordPlan};
+use super::{RecorderPlan, status};
 use crate::block::{Channel, Stream};
 use crate::edf::{Format, Header, SIGNALS_MAX, Signal, nearest_in};
 use crate::sink::SinkError;
@@ -32,7 +32,7 @@ pub(super) fn header(plan: &RecorderPlan, record: &RecordPlan, start: DateTime, 
         n_records: None,
         record_duration_s: record.duration_text.parse().unwrap_or(1.0),
         record_duration_text: record.duration_text.clone(),
-        signals: signals(&plan.stream, record),
+        signals: signals(&plan.stream, plan.n_chips, record),
     };
     let startdate = header.set_start(start);
     header.recording = format!("{startdate} {}", subfields(["", "", &format!("biosigd_{}", plan.software_version)]));
@@ -49,12 +49,14 @@ fn subfields<const N: usize>(texts: [&str; N]) -> String {
     texts.join(" ")
 }
 
-/// Whether a stream can be recorded at all.
-pub(super) fn check(stream: &Stream) -> Result<(), SinkError> {
+/// Whether a stream from `n_chips` chips can be recorded at all.
+pub(super) fn check(stream: &Stream, n_chips: usize) -> Result<(), SinkError> {
     let refused = |what| Err(SinkError::Format(what));
     let n_channels = stream.n_channels();
-    if n_channels == 0 || n_channels >= SIGNALS_MAX {
-        return refused(format!("{n_channels} channels: a BDF file holds 1 to {}", SIGNALS_MAX - 1));
+    // One signal of the file is the annotations.
+    let n_channels_max = (SIGNALS_MAX - 1).saturating_sub(n_chips);
+    if n_channels == 0 || n_channels > n_channels_max {
+        return refused(format!("{n_channels} channels: a BDF file holds 1 to {n_channels_max}"));
     }
     for channel in &stream.channels {
         let (name, low, high) = (&channel.name, channel.digital_min, channel.digital_max);
@@ -79,8 +81,8 @@ pub(super) fn check(stream: &Stream) -> Result<(), SinkError> {
 }
 
 /// One warning for each kind of thing that the file cannot say as the source does.
-pub(super) fn warn(stream: &Stream, record: &RecordPlan) {
-    let n_signals = stream.n_channels() + 1;
+pub(super) fn warn(stream: &Stream, n_chips: usize, record: &RecordPlan) {
+    let n_signals = stream.n_channels() + n_chips + 1;
     if n_signals > EDFLIB_SIGNALS_MAX {
         tracing::warn!(
             "recording {n_signals} signals: EDFlib (and pyEDFlib, EDFbrowser) opens at most {EDFLIB_SIGNALS_MAX}; \
@@ -90,7 +92,7 @@ pub(super) fn warn(stream: &Stream, record: &RecordPlan) {
     let bent: Vec<_> = stream
         .channels
         .iter()
-        .zip(signals(stream, record))
+        .zip(signals(stream, n_chips, record))
         .filter(|(channel, signal)| channel.name != signal.label || channel.unit.replace('\u{b5}', "u") != signal.unit)
         .map(|(channel, signal)| format!("`{}` {} as `{}` {}", channel.name, channel.unit, signal.label, signal.unit))
         .collect();
@@ -109,7 +111,8 @@ pub(super) fn warn(stream: &Stream, record: &RecordPlan) {
     }
 }
 
-fn signals(stream: &Stream, record: &RecordPlan) -> Vec<Signal> {
+/// The channels, the status words of the chips, the annotations.
+fn signals(stream: &Stream, n_chips: usize, record: &RecordPlan) -> Vec<Signal> {
     let mut taken = HashSet::from([FORMAT.annotations_label().to_owned(), "EDF Annotations".to_owned()]);
     let of_channel = |(index, channel): (usize, &Channel)| Signal {
         label: unique(&channel.name, index, &mut taken),
@@ -123,6 +126,11 @@ fn signals(stream: &Stream, record: &RecordPlan) -> Vec<Signal> {
         samples_per_record: record.n_frames,
     };
     let mut signals: Vec<_> = stream.channels.iter().enumerate().map(of_channel).collect();
+    for chip in 0..n_chips {
+        let signal = status::signal(chip, n_chips, FORMAT, record);
+        let label = unique(&signal.label, stream.n_channels() + chip, &mut taken);
+        signals.push(Signal { label, ..signal });
+    }
     let (digital_min, digital_max) = FORMAT.code_limits();
     signals.push(Signal {
         label: FORMAT.annotations_label().to_owned(),
@@ -193,7 +201,7 @@ mod tests {
             "\u{b5}\u{3a9}",
         ]);
         let record = record_plan(250.0, stream.n_channels()).expect("fits");
-        let labels: Vec<_> = signals(&stream, &record).into_iter().map(|signal| signal.label).collect();
+        let labels: Vec<_> = signals(&stream, 0, &record).into_iter().map(|signal| signal.label).collect();
         let expected = [
             "Fp1",
             "Fp1-2",
@@ -209,11 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn status_words_come_after_the_channels_and_take_nobody_s_label() {
+        let labels = |names: &[&str], n_chips| -> Vec<String> {
+            let stream = stream(names);
+            let record = record_plan(250.0, stream.n_channels() + n_chips).expect("fits");
+            signals(&stream, n_chips, &record).into_iter().map(|signal| signal.label).collect()
+        };
+        assert_eq!(labels(&["Fp1"], 1), ["Fp1", "Status", "BDF Annotations"]);
+        assert_eq!(labels(&["Fp1"], 3), ["Fp1", "Status 1", "Status 2", "Status 3", "BDF Annotations"]);
+        assert_eq!(labels(&["Status", "Fp1"], 1), ["Status", "Fp1", "Status-2", "BDF Annotations"]);
+        let names = vec!["Fp1"; 9995];
+        assert!(check(&stream(&names), 3).is_ok());
+        let error = check(&stream(&names), 4).expect_err("one too many").to_string();
+        assert_eq!(error, "9995 channels: a BDF file holds 1 to 9994");
+    }
+
+    #[test]
     fn what_would_make_samples_wrong_is_refused() {
         let refused = |change: fn(&mut Channel)| {
             let mut stream = stream(&["Fp1"]);
             change(&mut stream.channels[0]);
-            check(&stream).expect_err("refused").to_string()
+            check(&stream, 0).expect_err("refused").to_string()
         };
         assert_eq!(
             refused(|channel| channel.digital_max = 1 << 23),
@@ -228,7 +252,7 @@ mod tests {
             "channel Fp1: physical_min = 187499.999999 and physical_max = 187500 must differ within 8 characters"
         );
         assert!(refused(|channel| channel.physical_max = f64::NAN).contains("physical_max = NaN"));
-        assert_eq!(check(&stream(&[])).expect_err("none").to_string(), "0 channels: a BDF file holds 1 to 9998");
-        assert!(check(&stream(&["Fp1", "Fp2"])).is_ok());
+        assert_eq!(check(&stream(&[]), 0).expect_err("none").to_string(), "0 channels: a BDF file holds 1 to 9998");
+        assert!(check(&stream(&["Fp1", "Fp2"]), 0).is_ok());
     }
 }

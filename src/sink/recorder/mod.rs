@@ -6,7 +6,10 @@
 //! and the file it leaves opens everywhere.
 //!
 //! What is lost before it comes here is filled with each channel's last code, annotated `BAD_ACQ_SKIP` and counted in
-//! the sidecar, so that frame `n` of the file is frame `first_frame + n` of `raw`, always. The header has whole seconds;
+//! the sidecar, so that frame `n` of the file is frame `first_frame + n` of `raw`, always. The status words of a converter's
+//! chips stand in the file as signals after the channels, one per chip; in filled frames they repeat the last word with the
+//! suspect bit set, because such a frame was never measured: whoever leaves out suspect frames need not know about gaps,
+//! and electrodes and trigger inputs stay as they were last seen. The header has whole seconds;
 //! the first frame's exact instant is the sidecar's `first_frame_utc_ns`.
 //!
 //! What is deliberately absent: starting and stopping, retrying, queues. `record-disk` drives this with blocks from the
@@ -22,6 +25,7 @@ mod plan;
 mod record;
 mod recording;
 mod sidecar;
+mod status;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -39,11 +43,13 @@ pub struct RecorderPlan {
     pub dir: PathBuf,
     /// `raw`.
     pub stream: Stream,
+    /// Chips that put a status word into every frame.
+    pub n_chips: usize,
     /// At this much free space, in bytes, a recording ends, and none begins; 0: no limit.
     pub min_free_bytes: u64,
     /// The configuration as text, for the sidecar.
     pub configuration: String,
-    /// The source in its own words (kind, chip registers ...), for the sidecar.
+    /// The source in its own words (kind, proof ...), for the sidecar.
     pub source: serde_json::Value,
     /// The run of the daemon that made the recording.
     pub session: String,
@@ -62,13 +68,17 @@ pub struct About {
     pub notes: String,
 }
 
-/// Whether a recorder can be made for `stream`, without making one.
+/// Whether a recorder can be made for `stream` from `n_chips` chips, without making one.
 ///
 /// # Errors
 /// As [`BdfRecorder::new`].
-pub fn check(stream: &Stream) -> Result<(), SinkError> {
-    header::check(stream)?;
-    record_plan(stream.rate_hz, stream.n_channels()).map(drop).map_err(SinkError::Format)
+pub fn check(stream: &Stream, n_chips: usize) -> Result<(), SinkError> {
+    shape(stream, n_chips).map(drop)
+}
+
+fn shape(stream: &Stream, n_chips: usize) -> Result<RecordPlan, SinkError> {
+    header::check(stream, n_chips)?;
+    record_plan(stream.rate_hz, stream.n_channels() + n_chips).map_err(SinkError::Format)
 }
 
 /// Writes BDF+C recordings, one at a time.
@@ -92,11 +102,10 @@ impl BdfRecorder {
     ///
     /// # Errors
     /// [`SinkError::Format`] when the stream does not fit BDF: more than 24 bits, a rate that no record holds in whole
-    /// frames, a range without width, more than 9998 channels.
+    /// frames, a range without width, more than 9998 signals.
     pub fn new(plan: RecorderPlan) -> Result<BdfRecorder, SinkError> {
-        header::check(&plan.stream)?;
-        let shape = record_plan(plan.stream.rate_hz, plan.stream.n_channels()).map_err(SinkError::Format)?;
-        header::warn(&plan.stream, &shape);
+        let shape = shape(&plan.stream, plan.n_chips)?;
+        header::warn(&plan.stream, plan.n_chips, &shape);
         Ok(BdfRecorder {
             plan,
             shape,

@@ -30,23 +30,23 @@ pub struct RecordPlan {
 }
 
 impl RecordPlan {
-    /// Bytes of a record of `n_channels` channels, its annotations included.
+    /// Bytes of a record of `n_signals` signals (channels and status words), its annotations included.
     #[must_use]
-    pub fn bytes(&self, n_channels: usize) -> usize {
-        self.n_frames * n_channels * SAMPLE_BYTES + ANNOTATION_BYTES
+    pub fn bytes(&self, n_signals: usize) -> usize {
+        self.n_frames * n_signals * SAMPLE_BYTES + ANNOTATION_BYTES
     }
 }
 
-/// The record for a stream: 1 s if that holds whole frames, else the length nearest to 1 s that holds whole frames, is
+/// The record for `n_signals` signals, channels and status words: 1 s if that holds whole frames, else the length nearest to 1 s that holds whole frames, is
 /// exact in eight characters and stays under [`RECORD_BYTES_MAX`]; of two that are equally near, the shorter.
 ///
 /// # Errors
 /// A sentence that names the rate, when no length fits.
-pub fn record_plan(rate_hz: f64, n_channels: usize) -> Result<RecordPlan, String> {
-    let frame_bytes = n_channels * SAMPLE_BYTES;
+pub fn record_plan(rate_hz: f64, n_signals: usize) -> Result<RecordPlan, String> {
+    let frame_bytes = n_signals * SAMPLE_BYTES;
     let refused = || {
         format!(
-            "rate_hz = {rate_hz} with {n_channels} channels: no record of a BDF file that is exact in 8 characters and \
+            "rate_hz = {rate_hz} with {n_signals} signals: no record of a BDF file that is exact in 8 characters and \
              below {RECORD_BYTES_MAX} bytes holds whole frames"
         )
     };
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_length_nearest_to_a_second() {
-        for (rate_hz, n_channels, n_frames, duration) in [
+        for (rate_hz, n_signals, n_frames, duration) in [
             (4000.0, 32, 4000, "1"),
             (250.0, 8, 250, "1"),
             (1.0, 1, 1, "1"),
@@ -131,22 +131,22 @@ mod tests {
             (512.0, 32, 512, "1"),
             (16_384.0, 512, 9984, "0.609375"),
         ] {
-            let plan = record_plan(rate_hz, n_channels).expect("fits");
-            assert_eq!((plan.n_frames, plan.duration_text.as_str()), (n_frames, duration), "{rate_hz} x {n_channels}");
-            let bytes = n_frames * n_channels * SAMPLE_BYTES + ANNOTATION_BYTES;
+            let plan = record_plan(rate_hz, n_signals).expect("fits");
+            assert_eq!((plan.n_frames, plan.duration_text.as_str()), (n_frames, duration), "{rate_hz} x {n_signals}");
+            let bytes = n_frames * n_signals * SAMPLE_BYTES + ANNOTATION_BYTES;
             assert!(bytes < RECORD_BYTES_MAX, "{bytes}");
         }
     }
 
     #[test]
     fn what_no_record_holds_is_refused() {
-        let message = "rate_hz = 333.333 with 32 channels: no record of a BDF file that is exact in 8 characters and \
+        let message = "rate_hz = 333.333 with 32 signals: no record of a BDF file that is exact in 8 characters and \
                        below 15728640 bytes holds whole frames";
         assert_eq!(record_plan(333.333, 32).expect_err("1000 s would be 32 MB"), message);
-        for (rate_hz, n_channels) in
+        for (rate_hz, n_signals) in
             [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (f64::INFINITY, 1), (1e-9, 1), (250.0, 0), (250.0, 6_000_000)]
         {
-            assert!(record_plan(rate_hz, n_channels).is_err(), "{rate_hz} x {n_channels}");
+            assert!(record_plan(rate_hz, n_signals).is_err(), "{rate_hz} x {n_signals}");
         }
         assert!(record_plan(std::f64::consts::PI * 100.0, 1).is_err());
     }

@@ -82,7 +82,7 @@ impl Recording {
         let header = header::header(plan, shape, start, &about.subject);
         let constant = describe::describe(plan, about, first.first_frame, utc_ns);
         let before = stream.channels.iter().map(|channel| 0.clamp(channel.digital_min, channel.digital_max));
-        let record = Record::new(shape.n_frames, before);
+        let record = Record::new(shape.n_frames, before, plan.n_chips);
 
         let [data, sidecar] = file::create_pair(&space.dir, &about.name, utc_ns)?;
         let (data_path, sidecar_path) = (data.1.clone(), sidecar.1.clone());
@@ -120,7 +120,7 @@ impl Recording {
 
     /// Appends a block and the gap before it.
     pub(super) fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError> {
-        let frame_bytes = self.stream.n_channels() * super::plan::SAMPLE_BYTES;
+        let frame_bytes = self.record.frame_bytes();
         let head = &block.head;
         let (Some(jump), true) =
             (head.first_frame.checked_sub(self.next_frame), block.codes.len() == head.n_frames * frame_bytes)
@@ -206,7 +206,7 @@ impl Recording {
         self.space.free_bytes
     }
 
-    /// Fills `n_frames` with each channel's last code and annotates them. A record in the middle of a long gap is
+    /// Fills `n_frames` with each channel's last code (and each chip's last status word, as suspect) and annotates them. A record in the middle of a long gap is
     /// filled only once and then written again and again, at the speed of the disk.
     fn gap(&mut self, n_frames: u64, causes: &Tally) -> Result<(), SinkError> {
         if n_frames == 0 || self.broken_off {
