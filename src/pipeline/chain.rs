@@ -195,11 +195,17 @@ impl Chain {
         let (slots, scale, offset) = (&mut self.slots, &self.scale, &self.offset);
         let (faults, name) = (&self.faults, &self.name);
         let filled = self.pool.fill(|block| {
-            match parent {
-                Parent::Raw(codes) => block.convert(codes, scale, offset),
-                Parent::Chain(other) => block.copy(other),
-            }
-            block.head.flags = flags;
+            block.head.flags = match parent {
+                Parent::Raw(codes) => {
+                    block.convert(codes, scale, offset);
+                    flags
+                }
+                // A slower stream carries the flags of turns in which it had no frame to the next one that has.
+                Parent::Chain(other) => {
+                    block.copy(other);
+                    flags.with(other.head.flags)
+                }
+            };
             slots.iter_mut().all(|slot| slot.run(block, flags.has(Flags::GAP), name, faults))
         });
         match filled {
@@ -349,5 +355,29 @@ mod tests {
         // The fourth block was 41..81: frames 48, 56, 64, 72 and 80 of `raw`.
         assert_eq!(follower.lost().get(Cause::StageFault), 5);
         assert_eq!(follower.lost().get(Cause::Spi), 1);
+    }
+
+    #[test]
+    fn flags_reach_every_stream_also_one_made_of_a_slower_one() {
+        let metrics = Metrics::new("test").unwrap();
+        let channels = vec![Channel::microvolts_24_bit("a", 1000.0)];
+        let input = Stream { rate_hz: 1000.0, channels, block_frames_max: 10, ratio: 1, delay_s: 0.0 };
+        let decimate: Decimate = toml::from_str("factor = 25").unwrap();
+        let stages: Vec<(String, Box<dyn Stage>)> = vec![("decimate".into(), Box::new(decimate))];
+        let mut slow = Chain::prepare("slow", From::Raw, &input, stages, &metrics).unwrap();
+        let mut copy = Chain::prepare("copy", From::Chain(0), slow.stream(), Vec::new(), &metrics).unwrap();
+        let mut seen = Vec::new();
+        for turn in 0..6 {
+            let flags = if turn == 1 { Flags::SUSPECT.with(Flags::LEAD_OFF) } else { Flags::default() };
+            let mut raw = RawBlock::new(&input, 0);
+            raw.head = Head { first_frame: turn * 10, n_frames: 10, flags, ..Head::default() };
+            slow.run(Some(Parent::Raw(&raw)), &raw.head);
+            copy.run(slow.latest().map(Parent::Chain), &raw.head);
+            let heads = [&slow, &copy].map(|chain| chain.latest().unwrap().head);
+            seen.push(heads.map(|head| (head.n_frames, head.flags.0)));
+        }
+        // Frames 0, 25 and 50 of `raw` are passed on; the flags of 10..20 stand at the next frame there is, and once.
+        let none = [(0, 10); 2];
+        assert_eq!(seen, [[(1, 0); 2], none, [(1, 10); 2], [(0, 0); 2], [(0, 0); 2], [(1, 0); 2]]);
     }
 }
