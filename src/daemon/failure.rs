@@ -28,6 +28,9 @@ pub enum Failure {
     /// The source cannot be opened.
     #[error("the source cannot be opened")]
     Source(#[from] SourceError),
+    /// The converter was opened and did not prove itself.
+    #[error("the converter is not as it should be")]
+    Unproven(#[source] SourceError),
     /// The source ended before its time.
     #[error("{0}")]
     BrokeOff(String),
@@ -71,20 +74,29 @@ impl Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         ExitCode::from(match self {
             Failure::Usage(_) => 64,
-            Failure::Source(SourceError::Unusable { .. }) | Failure::BrokeOff(_) => 65,
+            Failure::Source(error) | Failure::Unproven(error) => source_code(error),
+            Failure::BrokeOff(_) => 65,
             Failure::Verify(VerifyError::Damaged { .. }) => 65,
             Failure::Verify(VerifyError::NoInput { .. }) => 66,
-            Failure::Source(SourceError::NoInput(_)) => 66,
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
-            Failure::Source(SourceError::Unavailable { .. } | SourceError::Converter(_)) | Failure::Port { .. } => 69,
+            Failure::Port { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,
             Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
             Failure::Output(_) => 73,
             Failure::NotRecorded(_) | Failure::Verify(VerifyError::Output(_)) => 74,
             Failure::NoConfig { source, .. } if source.kind() == PermissionDenied => 77,
-            Failure::Source(SourceError::Permission(_)) | Failure::Strict(_) => 77,
+            Failure::Strict(_) => 77,
             Failure::NoConfig { .. } => 66,
             Failure::Config(_) => 78,
         })
+    }
+}
+
+fn source_code(error: &SourceError) -> u8 {
+    match error {
+        SourceError::Unusable { .. } => 65,
+        SourceError::NoInput(_) => 66,
+        SourceError::Unavailable { .. } | SourceError::Converter(_) => 69,
+        SourceError::Permission(_) => 77,
     }
 }

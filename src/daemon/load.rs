@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::settings::{self, Level, Record, Settings};
 use super::sizes::Sizes;
 use super::{Failure, chains};
@@ -33,6 +35,8 @@ pub(super) struct Loaded {
     pub(super) settings: Settings,
     pub(super) source_kind: &'static str,
     pub(super) source: Box<dyn Source>,
+    /// What the source said when it proved its converter; null before that, and where there is nothing to say.
+    pub(super) proof: Value,
     pub(super) raw: Stream,
     /// Chips of the source that put a status word into every frame.
     pub(super) n_chips: usize,
@@ -44,6 +48,23 @@ pub(super) struct Loaded {
     pub(super) metrics: Arc<Metrics>,
 }
 
+impl Loaded {
+    /// Brings the converter up and lets it prove itself: once, when the daemon runs, before there are threads.
+    pub(super) fn prove(&mut self) -> Result<(), Failure> {
+        self.proof = self.source.prove().map_err(Failure::Unproven)?;
+        Ok(())
+    }
+
+    /// The source as `hello`, status and sidecar describe it.
+    pub(super) fn about_source(&self) -> Value {
+        let mut about = json!({"kind": self.source_kind});
+        if !self.proof.is_null() {
+            about["proof"] = self.proof.clone();
+        }
+        about
+    }
+}
+
 /// Reads `file`; without one the system's, and without that the built-in simulated source. Logging begins with
 /// `start_log` as soon as its level is known, so that what is built has somebody to tell what it finds.
 pub(super) fn load(file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result<Loaded, Failure> {
@@ -52,7 +73,7 @@ pub(super) fn load(file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result
         Some(path) => text_of(path)?,
         None => ("built-in".to_owned(), BUILT_IN.to_owned()),
     };
-    build(name, text, file.as_deref(), start_log)
+    build((name, text), file.as_deref(), source::KINDS, start_log)
 }
 
 /// The file that is read: the one named, else the system's if there is one.
@@ -74,7 +95,7 @@ pub(super) fn reload(file: &Path, raw: &Stream, n_chips: usize, metrics: &Metric
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
     let base = file.parent().unwrap_or(Path::new(""));
-    let Written { settings, drafts, .. } = written(&document, base, &mut mistakes);
+    let Written { settings, drafts, .. } = written(&document, base, source::KINDS, &mut mistakes);
     let names = drafts.names.clone();
     let chains = chains::prepare(drafts, raw, metrics, &mut mistakes);
     streams(&document, &settings, &names, &chains, &mut mistakes);
@@ -124,11 +145,16 @@ struct Written<'d> {
     cores: Cores,
 }
 
-fn written<'d>(document: &'d Document<'_>, base: &Path, mistakes: &mut Mistakes) -> Written<'d> {
+fn written<'d>(
+    document: &'d Document<'_>,
+    base: &Path,
+    kinds: &'static [source::Kind],
+    mistakes: &mut Mistakes,
+) -> Written<'d> {
     let mut root = document.root();
     let cores = Cores::of_this_machine();
     let mut source_table = root.section("source", mistakes);
-    let row = source_table.choose("source", source::KINDS, |row| row.name, Some("synthetic"), mistakes);
+    let row = source_table.choose("source", kinds, |row| row.name, Some("synthetic"), mistakes);
     let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, mistakes)?)));
     let settings = Settings::read(&mut root, &cores, base, mistakes);
     let drafts = chains::read(&mut root, mistakes);
@@ -136,11 +162,17 @@ fn written<'d>(document: &'d Document<'_>, base: &Path, mistakes: &mut Mistakes)
     Written { plan, settings, drafts, cores }
 }
 
-fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce(Level)) -> Result<Loaded, Failure> {
+/// Builds all that `text` asks for, with a source of one of `kinds`; tests bring one of their own.
+pub(super) fn build(
+    (name, text): (String, String),
+    file: Option<&Path>,
+    kinds: &'static [source::Kind],
+    start_log: impl FnOnce(Level),
+) -> Result<Loaded, Failure> {
     let document = Document::parse(&name, &text).map_err(Failure::Config)?;
     let mut mistakes = Mistakes::new(&name);
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
-    let Written { plan, settings, drafts, cores } = written(&document, base, &mut mistakes);
+    let Written { plan, settings, drafts, cores } = written(&document, base, kinds, &mut mistakes);
 
     start_log(settings.log.level);
     if let Some(warning) = settings.token.as_ref().and_then(|token| token.warning.as_ref()) {
@@ -177,6 +209,7 @@ fn build(name: String, text: String, file: Option<&Path>, start_log: impl FnOnce
         settings,
         source_kind,
         source,
+        proof: Value::Null,
         raw,
         n_chips,
         chains,

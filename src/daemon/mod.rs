@@ -2,6 +2,7 @@
 
 mod chains;
 pub mod cli;
+mod converter;
 mod failure;
 mod http;
 mod kinds;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::converter::Converter;
 use super::http::{self, Context, Health};
 use super::load::Loaded;
 use super::settings::{OnOverflow, Record};
@@ -94,6 +95,7 @@ impl Drop for RingsWhenDropped {
 
 /// Builds everything and starts it; requests are answered at `port`.
 pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<Road, Failure> {
+    let source_about = loaded.about_source();
     let Loaded { settings, metrics, raw, n_chips, recordings, mut source, mut chains, .. } = loaded;
     let (stop, recording) = (Arc::new(Stop::default()), Arc::new(Mutex::new(RecordingStatus::default())));
     let progress = || Arc::new(Progress::default());
@@ -104,10 +106,15 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         end.set_nonblocking(true).map_err(|source| Failure::System { what: "a socket stays blocking", source })?;
     }
 
+    let converter = Converter::of(&*source);
+    if let Some(converter) = converter.clone() {
+        let watched = metrics.watch_converter(move || converter.look());
+        watched.map_err(|error| Failure::Internal(error.to_string()))?;
+    }
+
     // The live stream: the hub, and one link for each stream that clients can ask for.
     let feeds = feeds(&loaded.streams, &raw, &chains);
-    let about =
-        json!({"session": session, "version": env!("CARGO_PKG_VERSION"), "source": {"kind": loaded.source_kind}});
+    let about = json!({"session": session, "version": env!("CARGO_PKG_VERSION"), "source": source_about});
     let latencies: Vec<prometheus::Histogram> = feeds
         .iter()
         .map(|feed| metrics.block_latency.with_label_values(&[&format!("websocket.{}", feed.name)]))
@@ -242,6 +249,13 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     );
     starter.spawn(role("acquire", Some(cores.0), Some(settings.acquire.priority)), move || acquire.run())?;
 
+    let health = Health::new(
+        block_s,
+        acquire_progress,
+        process_progress,
+        to_option(settings.records(), disk_progress),
+        &converter,
+    );
     let context = Arc::new(Context {
         metrics,
         ledgers,
@@ -250,7 +264,8 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         recording: Arc::clone(&recording),
         about,
         recorder_wanted: settings.recorder.record == Record::Auto,
-        health: Health::new(block_s, acquire_progress, process_progress, to_option(settings.records(), disk_progress)),
+        health,
+        converter,
         draining: std::sync::atomic::AtomicBool::new(false),
         hosts: settings.http.hosts.clone(),
         access: http::Access::new(settings.token.map(|found| found.token)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::converter::Told;
 use super::load::{Loaded, chosen, load};
 use super::reload::Reloader;
 use super::road::{self, Road};
@@ -31,10 +32,11 @@ const EPISODE: Duration = Duration::from_secs(10);
 pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let file = chosen(file);
     let mut log = None;
-    let loaded = load(file.as_deref(), |level| log = Some(log::start(level)))?;
+    let mut loaded = load(file.as_deref(), |level| log = Some(log::start(level)))?;
     let asked = Asked::register()?;
     let port = http::Port::listen(loaded.settings.listen)?;
     greet(&loaded, port.address);
+    loaded.prove()?;
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
     let streams = loaded.streams.clone();
@@ -120,6 +122,7 @@ fn greet(loaded: &Loaded, address: SocketAddr) {
 /// Returns when the road should be drained: asked to, or a thread has ended.
 fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Systemd) {
     let mut episodes: Vec<Episode> = road.context.ledgers.iter().map(Episode::new).collect();
+    let mut told = Told::default();
     while !asked.to_stop() && !road.threads.iter().any(std::thread::JoinHandle::is_finished) {
         wait(road, systemd.every());
         if asked.to_reload() && !asked.to_stop() {
@@ -130,6 +133,9 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Syst
         systemd.look(road);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {
             episode.look(ledger);
+        }
+        if let Some(converter) = &road.context.converter {
+            told.look(converter);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One table of every metric: [`Metrics::new`] is that table, a row each with its name, help and labels. Counters
 //! are atomics with names; children are made once at start, so that counting on a real-time thread is one atomic
-//! addition, and every series is there from the first scrape on.
+//! addition, and every series is there from the first scrape on. Two collectors have their rows beside them and are asked at
+//! every scrape: the process, and a converter with chips.
 
+mod converter;
 mod process;
 
 use prometheus::core::Collector;
@@ -9,6 +11,8 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 use prometheus::{Registry, TextEncoder};
+
+pub use converter::{ConverterLook, ElectrodeLook};
 
 /// Upper ends of the histograms in seconds, 10 us to 1 s in steps of 1, 2.5 and 5.
 const BUCKETS_S: [f64; 16] =
@@ -112,6 +116,17 @@ impl Metrics {
             disk_free_bytes:        row(&r, IntGauge::with_opts(opts("disk_free_bytes", "Free bytes where recordings go."))?)?,
             registry: r,
         })
+    }
+
+    /// Shows a converter with chips from now on: `look` is asked at every scrape.
+    ///
+    /// # Errors
+    /// When there is one already: a mistake of ours.
+    pub fn watch_converter(
+        &self,
+        look: impl Fn() -> ConverterLook + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(converter::ConverterCollector::new(Box::new(look))?))
     }
 
     /// All metrics in Prometheus' text format 0.0.4.

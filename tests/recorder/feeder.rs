@@ -22,8 +22,9 @@ pub(crate) fn packed(first: u64, n_frames: u64, n_channels: usize) -> Vec<u8> {
 
 /// A status word whose bits all change now and then; never with a condition (bits 20 and up), which are the test's to set.
 pub(crate) fn word(frame: u64, chip: u64) -> i32 {
-    let positive_off = (frame / 16) as u8 & 0x0F;
-    ChipStatus::of(positive_off, (frame / 256 + chip) as u8, frame as u8).0.try_into().expect("24 bits")
+    let [low, high, ..] = frame.to_le_bytes();
+    let word = ChipStatus::of(low / 16, high.wrapping_add(chip.to_le_bytes()[0]), low);
+    word.0.try_into().expect("24 bits")
 }
 
 /// The frames from `first` on with the status words of `n_chips` chips, packed.

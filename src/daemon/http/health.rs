@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::daemon::converter::Converter;
 use crate::pipeline::{Progress, RecordingStatus};
 
 /// A thread may be silent this long, or for three blocks where those last longer.
@@ -15,6 +16,7 @@ pub(in crate::daemon) struct Health {
     acquire: Arc<Progress>,
     process: Arc<Progress>,
     recorder: Option<Arc<Progress>>,
+    converter: Option<Arc<Converter>>,
 }
 
 impl Health {
@@ -24,9 +26,10 @@ impl Health {
         acquire: Arc<Progress>,
         process: Arc<Progress>,
         recorder: Option<Arc<Progress>>,
+        converter: &Option<Arc<Converter>>,
     ) -> Health {
         let silence = SILENCE.max(Duration::from_secs_f64(3.0 * block_s));
-        Health { silence, start: Instant::now(), acquire, process, recorder }
+        Health { silence, start: Instant::now(), acquire, process, recorder, converter: converter.clone() }
     }
 
     /// Whether a block has come.
@@ -36,7 +39,7 @@ impl Health {
 
     /// Why all is not well; empty when it is.
     pub(in crate::daemon) fn complaints(&self, recording: &RecordingStatus, recorder_wanted: bool) -> Vec<String> {
-        let mut complaints = Vec::new();
+        let mut complaints: Vec<String> = self.converter.iter().filter_map(|it| it.complaint()).collect();
         let mut threads = vec![("acquisition", &self.acquire), ("process", &self.process)];
         if let (Some(recorder), true) = (&self.recorder, recording.active) {
             threads.push(("recorder", recorder));

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use super::converter::Converter;
 use crate::metrics::Metrics;
 use crate::pipeline::{Ledger, RecordingStatus};
 use crate::sink::websocket::{Door, Feeds};
@@ -43,6 +44,8 @@ pub(super) struct Context {
     /// Whether a recording should be active while the daemon runs.
     pub(super) recorder_wanted: bool,
     pub(super) health: Health,
+    /// The converter's signs, where the source has some.
+    pub(super) converter: Option<Arc<Converter>>,
     /// Set by `main` when it begins to stop, read by this thread; `Relaxed`, it changes one word of the status.
     pub(super) draining: AtomicBool,
     /// Names that requests may be addressed to, besides this machine's own.

@@ -22,7 +22,7 @@ pub(super) fn status(context: &Context) -> Value {
         "state": if context.is_draining() { "draining" } else { "running" },
         "version": context.about["version"],
         "session": context.about["session"],
-        "source": context.about["source"],
+        "source": source(context),
         "frames": frames,
         "rate_hz": context.metrics.sample_rate.get(),
         "streams": streams,
@@ -36,6 +36,15 @@ pub(super) fn status(context: &Context) -> Value {
         "complaints": context.health.complaints(&recording, context.recorder_wanted),
         "ledger": ledger,
     })
+}
+
+/// What the source said of itself at start, and what it notices of its converter now.
+fn source(context: &Context) -> Value {
+    let mut source = context.about["source"].clone();
+    if let Some(converter) = &context.converter {
+        source["signs"] = converter.json();
+    }
+    source
 }
 
 fn account(account: &Account) -> Value {

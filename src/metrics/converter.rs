@@ -1,0 +1,148 @@
+//! The metrics of a converter with chips: its rows of the table of metrics, filled at every scrape from what its source
+//! notices. Nothing is copied in between, so nothing is old; a source without chips has none of these rows.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
+
+use super::opts;
+
+/// A look at a converter.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConverterLook {
+    /// Failed transfers by what was wrong with them.
+    pub spi_errors: Vec<(&'static str, u64)>,
+    /// Frames whose status word was wrong, by chip.
+    pub sync_errors: Vec<u64>,
+    /// How often the converter was set up again.
+    pub n_reinits: u64,
+    /// Whether it fails now.
+    pub failing: bool,
+    /// Channels whose electrodes are watched or were measured.
+    pub electrodes: Vec<ElectrodeLook>,
+}
+
+/// What is known of the electrodes of one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ElectrodeLook {
+    /// The channel's name.
+    pub channel: String,
+    /// Whether one is off; `None` where nobody watches.
+    pub off: Option<bool>,
+    /// The impedance that was measured last, in ohms; `None` where none was measured.
+    pub impedance_ohms: Option<f64>,
+}
+
+/// Asks for a look at every scrape.
+pub(super) struct ConverterCollector {
+    look: Box<dyn Fn() -> ConverterLook + Send + Sync>,
+    descriptions: Vec<Desc>,
+}
+
+/// The rows.
+struct Rows {
+    spi_errors: IntCounterVec,
+    sync_errors: IntCounterVec,
+    reinits: IntCounterVec,
+    lead_off: IntGaugeVec,
+    impedance: GaugeVec,
+}
+
+impl Rows {
+    #[rustfmt::skip]
+    fn new() -> Result<Rows, prometheus::Error> {
+        Ok(Rows {
+            spi_errors:  IntCounterVec::new(opts("spi_errors_total", "Transfers with the converter that failed, by what was wrong."), &["kind"])?,
+            sync_errors: IntCounterVec::new(opts("sync_errors_total", "Frames whose status word was wrong; they are delivered, flagged suspect."), &["chip"])?,
+            reinits:     IntCounterVec::new(opts("reinits_total", "How often the converter was set up again while the daemon ran."), &[])?,
+            lead_off:    IntGaugeVec::new(opts("lead_off", "1 while an electrode of the channel is off; channels whose electrodes are watched."), &["channel"])?,
+            impedance:   GaugeVec::new(opts("electrode_impedance_ohms", "Impedance of the channel's electrode as it was measured last."), &["channel"])?,
+        })
+    }
+
+    fn all(&self) -> [&dyn Collector; 5] {
+        [&self.spi_errors, &self.sync_errors, &self.reinits, &self.lead_off, &self.impedance]
+    }
+}
+
+impl ConverterCollector {
+    pub(super) fn new(
+        look: Box<dyn Fn() -> ConverterLook + Send + Sync>,
+    ) -> Result<ConverterCollector, prometheus::Error> {
+        let descriptions = Rows::new()?.all().iter().flat_map(|row| row.desc()).cloned().collect();
+        Ok(ConverterCollector { look, descriptions })
+    }
+}
+
+impl Collector for ConverterCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let look = (self.look)();
+        // They could be made when the collector was.
+        let Ok(rows) = Rows::new() else { return Vec::new() };
+        for (kind, n_errors) in look.spi_errors {
+            rows.spi_errors.with_label_values(&[kind]).inc_by(n_errors);
+        }
+        for (chip, n_frames) in (1..).zip(look.sync_errors) {
+            rows.sync_errors.with_label_values(&[&format!("{chip}")]).inc_by(n_frames);
+        }
+        rows.reinits.with_label_values(&[] as &[&str]).inc_by(look.n_reinits);
+        for ElectrodeLook { channel, off, impedance_ohms } in &look.electrodes {
+            if let Some(off) = off {
+                rows.lead_off.with_label_values(&[channel]).set(i64::from(*off));
+            }
+            if let Some(ohms) = impedance_ohms {
+                rows.impedance.with_label_values(&[channel]).set(*ohms);
+            }
+        }
+        rows.all().iter().flat_map(|row| row.collect()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use crate::metrics::{ConverterLook, ElectrodeLook, Metrics};
+
+    #[test]
+    fn every_scrape_is_a_look() {
+        let metrics = Metrics::new("test").unwrap();
+        assert!(!metrics.text().unwrap().contains("sync_errors"), "no converter, no rows");
+        let n_reinits = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&n_reinits);
+        let electrode =
+            |channel: &str, off, impedance_ohms| ElectrodeLook { channel: channel.to_owned(), off, impedance_ohms };
+        metrics
+            .watch_converter(move || ConverterLook {
+                spi_errors: vec![("io", 2), ("timeout", 0)],
+                sync_errors: vec![0, 7],
+                n_reinits: counted.load(Ordering::Relaxed),
+                failing: false,
+                electrodes: vec![electrode("Fp1", Some(true), Some(5230.5)), electrode("Fp2", Some(false), None)],
+            })
+            .unwrap();
+        let text = metrics.text().unwrap();
+        for line in [
+            "# TYPE biosigd_spi_errors_total counter",
+            "biosigd_spi_errors_total{kind=\"io\"} 2",
+            "biosigd_spi_errors_total{kind=\"timeout\"} 0",
+            "biosigd_sync_errors_total{chip=\"1\"} 0",
+            "biosigd_sync_errors_total{chip=\"2\"} 7",
+            "biosigd_reinits_total 0",
+            "# TYPE biosigd_lead_off gauge",
+            "biosigd_lead_off{channel=\"Fp1\"} 1",
+            "biosigd_lead_off{channel=\"Fp2\"} 0",
+            "biosigd_electrode_impedance_ohms{channel=\"Fp1\"} 5230.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert_eq!(text.lines().filter(|line| line.starts_with("biosigd_electrode_impedance_ohms{")).count(), 1);
+        n_reinits.store(3, Ordering::Relaxed);
+        assert!(metrics.text().unwrap().contains("biosigd_reinits_total 3\n"));
+    }
+}
