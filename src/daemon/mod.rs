@@ -15,6 +15,8 @@ mod run;
 mod settings;
 mod sizes;
 mod systemd;
+#[cfg(test)]
+mod tests;
 mod token;
 pub mod verify;
 
