@@ -1,12 +1,26 @@
 //! Chains of ADS1299 converters (Texas Instruments SBAS499C) over SPI: the driver, the Linux interfaces below it, and
 //! a register-accurate simulator that takes their place.
+//!
+//! In the order in which a frame comes to be:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `plan`, `keys`, `settings` | the table of the configuration, checked |
+//! | [`board`], [`layout`], [`registers`], [`budget`] | what a board is: chips, wiring, register values, the time on the wire |
+//! | [`wire`] | all that the driver knows of the world outside |
+//! | [`bus`] | Linux below it: spidev and the GPIO character device |
+//! | [`simulated`], `simulation` | simulated chips below it |
+//! | `control`, `proof`, `self_test`, [`fault`] | commands, and start-up that proves the hardware |
+//! | `clock`, `reader` | which conversion is the newest, and frames with their index |
+//! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
+//! | [`chain`], [`notes`], `about` | the source itself, and what it tells |
 
 mod about;
 pub mod board;
 pub mod budget;
-mod chain;
-mod check;
 pub mod bus;
+pub mod chain;
+mod check;
 mod clock;
 mod control;
 pub mod fault;
@@ -15,10 +29,28 @@ mod impedance;
 mod keys;
 pub mod layout;
 pub mod notes;
+mod plan;
 mod proof;
 mod readback;
 mod reader;
 pub mod registers;
 mod self_test;
 mod settings;
+pub mod simulated;
+mod simulation;
 pub mod wire;
+
+pub(super) use plan::KIND;
+
+use crate::config::{Document, Mistakes};
+
+/// The board that the table `[source]` of `document` describes, for tests and benchmarks; `None` when there were
+/// `mistakes`.
+pub fn board_of(document: &Document<'_>, mistakes: &mut Mistakes) -> Option<board::Board> {
+    let mut table = document.root().section("source", mistakes);
+    table.choose("source", super::KINDS, |kind| kind.name, None, mistakes)?;
+    settings::read(&mut table, mistakes).map(|checked| checked.board)
+}
+
+#[cfg(test)]
+mod tests;
