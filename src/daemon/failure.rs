@@ -97,6 +97,6 @@ fn source_code(error: &SourceError) -> u8 {
         SourceError::Unusable { .. } => 65,
         SourceError::NoInput(_) => 66,
         SourceError::Unavailable { .. } | SourceError::Converter(_) => 69,
-        SourceError::Permission(_) => 77,
+        SourceError::Permission(_) | SourceError::NotAllowed(_) => 77,
     }
 }

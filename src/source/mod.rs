@@ -29,7 +29,7 @@ pub struct Kind {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[synthetic::KIND, replay::KIND];
+pub const KINDS: &[Kind] = &[ads1299::KIND, synthetic::KIND, replay::KIND];
 
 /// A source whose configuration is right, before anything is opened.
 pub trait Plan: Send + std::fmt::Debug {
@@ -87,6 +87,9 @@ pub enum SourceError {
     /// The converter does not answer as it should; the text says which part, what was found and what to look at.
     #[error("{0}")]
     Converter(String),
+    /// The converter may not be used by this user; the text says what, and who may.
+    #[error("{0}")]
+    NotAllowed(String),
     /// The input may not be read by this user.
     #[error("{}: permission denied", .0.display())]
     Permission(PathBuf),

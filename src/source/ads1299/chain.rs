@@ -19,7 +19,7 @@ use super::proof::{Proof, prove, set_up_again};
 use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
 use super::registers::{CLOCK_HZ, Registers};
-use super::wire::{Wire, WireError};
+use super::wire::{Unwired, Wire, WireError};
 use crate::block::{Cause, ChipStatus, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
 use crate::source::{Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, SourceError, SpiErrorKind};
@@ -29,6 +29,9 @@ const TURN_NS: u64 = 100_000_000;
 
 /// This long without an edge, and the converter is set up again.
 const SILENCE_NS: u64 = 500_000_000;
+
+/// An episode of missed conversions has ended after this long without one.
+const EPISODE_NS: u64 = 1_000_000_000;
 
 /// So many frames of a chip in a row are suspect, and the chips are set up again.
 const SUSPECT_FRAMES_MAX: u32 = 25;
@@ -54,12 +57,16 @@ pub enum Patience {
     Forever,
 }
 
+/// Opens the wires, once, when the source is proven: `check` must not touch the hardware.
+pub type OpenWire = Box<dyn FnOnce() -> Result<Box<dyn Wire>, SourceError> + Send>;
+
 /// A chain of chips that converts.
 pub struct Ads1299 {
     board: Board,
     stream: Stream,
     patience: Patience,
     wire: Box<dyn Wire>,
+    open: Option<OpenWire>,
     wanted: Vec<Registers>,
     proof: Option<Proof>,
     reader: Reader,
@@ -97,13 +104,14 @@ struct Trouble {
     /// The last attempt failed, or its chips fail again.
     pause_s: u64,
     again_ns: u64,
-    missed_noted: bool,
+    /// When conversions were missed last: an episode ends with a second without.
+    missed_ns: Option<u64>,
 }
 
 impl Ads1299 {
-    /// A source over `wire`. Nothing is sent before [`Source::prove`].
+    /// A source over the wires that `open` opens when it is proven.
     #[must_use]
-    pub fn new(board: Board, wire: Box<dyn Wire>, patience: Patience, opening: &Opening<'_>) -> Ads1299 {
+    pub fn new(board: Board, open: OpenWire, patience: Patience, opening: &Opening<'_>) -> Ads1299 {
         let stream = Stream {
             rate_hz: board.rate_hz,
             channels: board.stream_channels(),
@@ -140,7 +148,8 @@ impl Ads1299 {
             board,
             stream,
             patience,
-            wire,
+            wire: Box::new(Unwired),
+            open: Some(open),
         }
     }
 
@@ -255,12 +264,13 @@ impl Ads1299 {
             let missed = n_frames - failed;
             self.lost.add(Cause::Spi, failed);
             self.lost.add(Cause::Missed, missed);
-            if missed > 0 && !self.trouble.missed_noted {
-                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed });
-                self.trouble.missed_noted = true;
+            if missed > 0 {
+                let now_ns = self.wire.now_ns();
+                if self.trouble.missed_ns.is_none_or(|last| now_ns - last > EPISODE_NS) {
+                    self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed });
+                }
+                self.trouble.missed_ns = Some(now_ns);
             }
-        } else {
-            self.trouble.missed_noted = false;
         }
         self.trouble.fresh = false;
         self.failed = 0;
@@ -457,6 +467,9 @@ impl Source for Ads1299 {
     }
 
     fn prove(&mut self) -> Result<serde_json::Value, SourceError> {
+        if let Some(open) = self.open.take() {
+            self.wire = open()?;
+        }
         let proof = prove(&mut *self.wire, &mut self.board)
             .map_err(|error| SourceError::Converter(format!("ads1299: {error}")))?;
         self.reader = Reader::new(&self.board, ConversionClock::new(1e9 / proof.rate_hz, 0, 0));

@@ -5,8 +5,8 @@ use super::frame;
 use super::notes::Doubt;
 use crate::block::ChipStatus;
 
-/// As many equal frames of a chip in a row are no accident: noise makes two of them as good as impossible.
-const SAME_FRAMES: u32 = 4;
+/// The ends of the range: a channel that stands there is saturated, not stuck.
+const ENDS: [i32; 2] = [-(1 << 23), (1 << 23) - 1];
 
 /// A channel that repeats its code for this long is stuck, seconds.
 const SAME_CODE_S: f64 = 0.25;
@@ -24,8 +24,9 @@ struct Chip {
     part_bit: usize,
     n_bytes: usize,
     channels: std::ops::Range<usize>,
+    /// A channel is on, so that no two frames are the same: noise sees to that.
+    moves: bool,
     before: [u8; 27],
-    same_frames: u32,
 }
 
 /// The checks of all chips.
@@ -102,15 +103,12 @@ impl Checker {
             let shift_bits = frame::shift_bits(bytes, chip.part_bit, [expected[1], expected[2], expected[3]]);
             doubt = Some(Doubt::Sync { chip: chip_index, word: number, shift_bits });
         }
-        if part == &chip.before[..chip.n_bytes] {
-            chip.same_frames += 1;
-            if chip.same_frames >= SAME_FRAMES - 1 {
-                back = if chip.same_frames == SAME_FRAMES - 1 { SAME_FRAMES - 2 } else { 0 };
-                doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
-            }
-        } else {
-            chip.same_frames = 0;
+        // The same frame twice: the chip stands still, or converts by another clock than its neighbours.
+        let moved = part != &chip.before[..chip.n_bytes];
+        if moved {
             chip.before[..chip.n_bytes].copy_from_slice(part);
+        } else if chip.moves && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
+            doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
         }
         if doubt.is_some() {
             status = status.with(ChipStatus::SUSPECT);
@@ -133,7 +131,7 @@ impl Checker {
         if longest >= self.same_codes_max {
             for (i, same) in same.iter().enumerate() {
                 let channel = first_channel + i;
-                if *same >= self.same_codes_max && !self.off[channel] {
+                if *same >= self.same_codes_max && !self.off[channel] && !ENDS.contains(&codes[i]) {
                     status = status.with(ChipStatus::STUCK);
                     if *same == self.same_codes_max && doubt.is_none() {
                         (doubt, back) = (Some(Doubt::SameCode { channel }), self.same_codes_max);
@@ -162,9 +160,9 @@ impl Chip {
             watched: ChipStatus::of(positive, negative, 0x0F).0,
             part_bit,
             n_bytes: board.layout.models[chip].frame_bytes(),
+            moves: board.channels[channels.clone()].iter().any(|channel| channel.power),
             channels,
             before: [0; 27],
-            same_frames: 0,
         }
     }
 }

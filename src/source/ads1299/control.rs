@@ -27,6 +27,10 @@ const HOLD_US: u16 = 3;
 /// Bytes of the longest register transfer: the command, and a chain of eight chips whose last one answers last.
 const TRANSFER_BYTES_MAX: usize = 2 + 7 * 27 + N_REGISTERS;
 
+/// Registers read at once: fewer than the bytes of the shortest frame, 15, or in a row the answers of two chips would
+/// run into each other.
+const AT_ONCE: usize = 12;
+
 /// Speaks with the chips of a board. Needs no more memory than its own.
 pub(super) struct Control<'a> {
     pub(super) wire: &'a mut dyn Wire,
@@ -98,7 +102,9 @@ impl Control<'_> {
     /// Reads all registers of `chip`.
     pub(super) fn read_all(&mut self, chip: usize) -> Result<Registers, WireError> {
         let mut registers = [0; N_REGISTERS];
-        self.read(chip, 0, &mut registers)?;
+        for (i, some) in registers.chunks_mut(AT_ONCE).enumerate() {
+            self.read(chip, i * AT_ONCE, some)?;
+        }
         Ok(registers)
     }
 

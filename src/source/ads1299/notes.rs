@@ -32,7 +32,7 @@ pub enum Doubt {
         /// Bits after its place at which the right word was found.
         shift_bits: Option<usize>,
     },
-    /// The chip gave the same frame over and over.
+    /// The chip gave the same frame again.
     SameFrame {
         /// The chip, from 0.
         chip: usize,
@@ -255,7 +255,7 @@ impl Doubt {
                 format!("chip {}: status word {word:#08X}, the right one stands {bits} bits later", chip + 1)
             }
             Doubt::Sync { chip, word, shift_bits: None } => format!("chip {}: status word {word:#08X}", chip + 1),
-            Doubt::SameFrame { chip } => format!("chip {}: the same frame again and again", chip + 1),
+            Doubt::SameFrame { chip } => format!("chip {}: the same frame again", chip + 1),
             Doubt::SameCode { channel } => {
                 let name = stream.channels.get(channel).map_or("?", |channel| channel.name.as_str());
                 format!("channel {name}: the same code again and again")
@@ -280,7 +280,7 @@ fn tell(note: &Note, stream: &Stream) {
         }
         Note::Missed { frame, n_frames } => {
             tracing::warn!(
-                "ads1299: frame {frame}: {n_frames} conversions were missed; more are counted without a line each"
+                "ads1299: frame {frame}: {n_frames} conversions were missed; more in this episode are counted without a line each"
             );
         }
         Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),

@@ -39,9 +39,14 @@ pub(super) fn read(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Che
     lead_off.check(&lead_off_table, check.mistakes);
     let board = board(&keys, &lead_off, &tables, selects.len());
     check.names(&keys, &board);
-    check.bias(&keys, &board);
-    check.shared_din(&board);
-    check.budget(&keys, &board);
+    if check.mistakes.len() == before {
+        // These look at values together: they would only repeat what is wrong with one.
+        check.bias(&keys, &board);
+        check.budget(&keys, &board);
+    }
+    if check.mistakes.len() == before {
+        check.shared_din(&board);
+    }
     (mistakes.len() == before).then_some(Checked { board, keys, selects })
 }
 

@@ -107,3 +107,44 @@ pub trait Wire: Send {
     /// When they are not there.
     fn reopen(&mut self) -> Result<(), WireError>;
 }
+
+/// No wires: what a source has until it is proven. Everything is refused with `ENODEV`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwired;
+
+/// `ENODEV`.
+const NO_DEVICE: i32 = 19;
+
+impl Wire for Unwired {
+    fn now_ns(&self) -> u64 {
+        crate::rt::now_ns()
+    }
+
+    fn wait_until(&mut self, at_ns: u64) {
+        std::thread::park_timeout(std::time::Duration::from_nanos(at_ns.saturating_sub(self.now_ns())));
+    }
+
+    fn transfer(&mut self, _: Shape, _: &[u8], _: &mut [u8]) -> Result<(), WireError> {
+        Err(WireError::Spi(NO_DEVICE))
+    }
+
+    fn wait_edge(&mut self, _: u64) -> Result<Option<Edge>, WireError> {
+        Err(WireError::Gpio(NO_DEVICE))
+    }
+
+    fn set_pin(&mut self, _: Pin, _: bool) -> Result<(), WireError> {
+        Err(WireError::Gpio(NO_DEVICE))
+    }
+
+    fn has_pin(&self, _: Pin) -> bool {
+        false
+    }
+
+    fn effective_clock_hz(&self, clock_hz: Hz) -> Hz {
+        clock_hz
+    }
+
+    fn reopen(&mut self) -> Result<(), WireError> {
+        Err(WireError::Spi(NO_DEVICE))
+    }
+}

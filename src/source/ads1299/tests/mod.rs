@@ -1,0 +1,5 @@
+//! The driver against the simulated chips, on a clock that only its own waits and transfers move.
+
+mod rig;
+mod settings;
+mod undisturbed;

@@ -1,0 +1,107 @@
+//! A source over simulated chips on the virtual clock, and what it delivered held against what the bench knows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::block::{Cause, ChipStatus, RawBlock};
+use crate::config::{AutoOr, Document, Mistakes};
+use crate::rt::Stop;
+use crate::source::ads1299::board_of;
+use crate::source::ads1299::chain::{Ads1299, Patience};
+use crate::source::ads1299::notes::{Note, Notes};
+use crate::source::ads1299::simulated::{Setup, SimulatedWire, Truth};
+use crate::source::ads1299::simulation::Simulation;
+use crate::source::ads1299::wire::Wire;
+use crate::source::synthetic::counter_code;
+use crate::source::{Filled, Opening, Source, SourceError};
+
+/// A source on its bench.
+pub(super) struct Rig {
+    pub(super) source: Ads1299,
+    pub(super) truth: Truth,
+    pub(super) notes: Arc<Notes>,
+    pub(super) told: Vec<Note>,
+    block: RawBlock,
+    stop: Stop,
+    /// What was delivered so far.
+    pub(super) n_delivered: u64,
+    pub(super) n_flagged: u64,
+    /// Frames whose codes were not those of their index: `(frame, flagged)`.
+    pub(super) wrong: Vec<(u64, bool)>,
+    pub(super) check: bool,
+    next_frame: u64,
+}
+
+/// The bench of a table `[source]`, changed by `change`; proven, and not started.
+pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, SourceError> {
+    let text = format!("[source]\nkind = \"ads1299\"\n{text}");
+    let document = Document::parse("rig.toml", &text).unwrap();
+    let mut mistakes = Mistakes::new("rig.toml");
+    let board = board_of(&document, &mut mistakes).unwrap_or_else(|| panic!("{mistakes}"));
+    let mut setup = Simulation::default().setup(&board);
+    change(&mut setup);
+    let wire = SimulatedWire::on_virtual_clock(&setup);
+    let truth = wire.truth();
+    let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
+    let open = Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>));
+    let mut source = Ads1299::new(board, open, Patience::Forever, &opening);
+    source.prove()?;
+    let block = RawBlock::new(source.stream(), source.n_chips());
+    let notes = source.notes();
+    Ok(Rig {
+        source,
+        truth,
+        notes,
+        told: Vec::new(),
+        block,
+        stop: Stop::default(),
+        n_delivered: 0,
+        n_flagged: 0,
+        wrong: Vec::new(),
+        check: true,
+        next_frame: 0,
+    })
+}
+
+impl Rig {
+    /// Takes blocks until frame `until`, or until nothing came `patience` times in a row.
+    pub(super) fn run_until(&mut self, until: u64) {
+        let mut silent = 0;
+        while self.next_frame < until && silent < 10_000 {
+            match self.source.fill(&mut self.block, &self.stop) {
+                Filled::Frames => {
+                    silent = 0;
+                    self.take();
+                }
+                Filled::Nothing => silent += 1,
+                Filled::End => break,
+            }
+            while let Some(note) = self.notes.take() {
+                self.told.push(note);
+            }
+        }
+    }
+
+    fn take(&mut self) {
+        let (head, n_channels, n_chips) = (self.block.head, self.block.n_channels(), self.source.n_chips());
+        assert!(head.first_frame >= self.next_frame, "frame {} came again", head.first_frame);
+        assert_eq!(head.lost.total() + self.n_delivered, head.first_frame, "delivered or lost: {head:?}");
+        self.next_frame = head.next_frame();
+        self.n_delivered += head.n_frames as u64;
+        let rows = self.block.codes().chunks_exact(n_channels).zip(self.block.status().chunks_exact(n_chips));
+        for (i, (codes, status)) in rows.enumerate() {
+            let frame = head.first_frame + i as u64;
+            let flagged = status.iter().any(|word| ChipStatus(*word).has(ChipStatus::SUSPECT));
+            self.n_flagged += u64::from(flagged);
+            let right = || codes.iter().enumerate().all(|(channel, code)| *code == counter_code(frame, channel));
+            if self.check && !right() {
+                self.wrong.push((frame, flagged));
+            }
+        }
+    }
+
+    /// Frames lost to `cause` so far.
+    pub(super) fn lost(&self, cause: Cause) -> u64 {
+        self.source.end().lost.get(cause)
+    }
+}

@@ -1,0 +1,29 @@
+//! Chips and wires that work: every conversion is delivered with its own index, whatever the board.
+
+use super::rig::rig;
+use crate::source::Source;
+
+#[test]
+fn every_board_delivers_every_conversion() {
+    for (text, what) in [
+        ("", "four in a row"),
+        ("gap_bits = 1", "a gap bit"),
+        ("topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 2000", "a select for each"),
+        ("spi = [\"0.0\", \"1.0\"]", "two rows"),
+        ("n_chips = 1\nclock = \"internal\"\nrate_hz = 16000\nspi_clock_hz = 20000000", "one at 16 kHz"),
+        ("n_chips = 1\nclock = \"internal\"\nrate_hz = 250", "one at 250 Hz"),
+        ("model = \"ads1299-4\"", "four channels each"),
+        ("read_mode = \"rdatac\"", "frames that flow by themselves"),
+        ("clock = \"first_chip\"\ntopology = \"cascade\"\nrate_hz = 1000", "the first chip's clock"),
+        ("n_chips = 8\nspi = [\"0.0\", \"1.0\"]\nspi_clock_hz = 20000000", "eight"),
+    ] {
+        let mut rig = rig(text, |_| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
+        rig.source.start();
+        rig.run_until(5000);
+        let end = rig.source.end();
+        assert_eq!((end.lost.total(), rig.n_flagged), (0, 0), "{what}: {:?} {:?}", end.lost, rig.told);
+        assert_eq!(rig.wrong.first(), None, "{what}");
+        assert_eq!(rig.truth.counts().n_unread, 0, "{what}");
+        assert_eq!(rig.told, [], "{what}");
+    }
+}
