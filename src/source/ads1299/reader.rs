@@ -179,7 +179,7 @@ impl Reader {
             }
             let slot = self.free_slot();
             let last = match self.transfer(wire, board, slot, first) {
-                Ok(last) => last,
+                Ok(last) => last.max(first),
                 Err(error) => {
                     self.read = Some(first);
                     return Ok(Read::Failed(first, error));
