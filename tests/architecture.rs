@@ -109,6 +109,14 @@ const REAL_TIME_FILES: &[&str] = &[
     "src/stage/",
     "src/source/synthetic/",
     "src/source/replay/feed.rs",
+    "src/source/ads1299/chain.rs",
+    "src/source/ads1299/check.rs",
+    "src/source/ads1299/clock.rs",
+    "src/source/ads1299/control.rs",
+    "src/source/ads1299/frame.rs",
+    "src/source/ads1299/impedance.rs",
+    "src/source/ads1299/readback.rs",
+    "src/source/ads1299/reader.rs",
 ];
 
 /// What none of these files may hold, start-up included. Texts are spaces here: `.expect( ` is the one of `Result`, and

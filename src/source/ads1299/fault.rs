@@ -74,6 +74,12 @@ pub enum ProofError {
         /// The slowest that was tried.
         slowest_hz: u32,
     },
+    /// A chip stands behind the last one.
+    #[error("there are more chips than n_chips = {n_chips}: behind the last one of a row another status word begins")]
+    MoreChips {
+        /// As configured.
+        n_chips: usize,
+    },
     /// More noise, or less, than a chip with shorted inputs has.
     #[error("chip {}, channel {}: {rms_uv:.2} uV rms and {mean_uv:.1} uV mean with shorted inputs, expected 0.3 to 3 times \
         {expected_uv:.2} uV and a mean below 300 uV: {}", chip + 1, channel + 1,
@@ -117,7 +123,7 @@ impl ProofError {
             | ProofError::NoSync { chip, .. }
             | ProofError::Noise { chip, .. }
             | ProofError::TestSignal { chip, .. } => Some(chip),
-            ProofError::NoEdges { .. } | ProofError::Rate { .. } => None,
+            ProofError::NoEdges { .. } | ProofError::Rate { .. } | ProofError::MoreChips { .. } => None,
         }
     }
 }

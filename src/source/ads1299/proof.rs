@@ -72,6 +72,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     board.spi_clock_hz = clock_hz;
     let models = board.layout.models.clone();
     board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
+    no_chip_is_left_over(wire, board)?;
     let self_test = if board.self_test { Some(super::self_test::run(wire, board)?) } else { None };
     let spi_clock_hz = wire.effective_clock_hz(clock_hz);
     Ok(Proof { ids, registers, readable, rate_hz, jitter_us, gap_bits, spi_clock_hz, self_test })
@@ -125,11 +126,11 @@ fn power_up(control: &mut Control<'_>) -> Result<(), ProofError> {
         control.wait_us(10);
         control.wire.set_pin(Pin::Reset, true).map_err(pin)?;
     } else {
+        // A chip that streams, as every chip does after power-up, takes no other command.
+        all(control, command::SDATAC)?;
         all(control, command::RESET)?;
     }
     control.wait_us(RESET_SETTLE_US);
-    all(control, command::SDATAC)?;
-    // A chip that was in the middle of a byte when the daemon began takes the second.
     all(control, command::SDATAC)?;
     if control.board.clock == Clock::FirstChip {
         // The others have no clock, and so have not seen their reset, until the first gives it to them.
@@ -138,7 +139,9 @@ fn power_up(control: &mut Control<'_>) -> Result<(), ProofError> {
         control.wait_us(RESET_SETTLE_US);
         if !control.wire.has_pin(Pin::Reset) {
             for select in 1..control.board.layout.selects.len() {
-                control.command(select, command::RESET).map_err(|error| of_select(control, select, error))?;
+                for byte in [command::SDATAC, command::RESET] {
+                    control.command(select, byte).map_err(|error| of_select(control, select, error))?;
+                }
             }
             control.wait_us(RESET_SETTLE_US);
         }
@@ -166,10 +169,13 @@ fn identify(control: &mut Control<'_>) -> Result<(Vec<Option<u8>>, Vec<bool>), P
                 control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
                 *answer = id[0];
             }
-            seen = answers[0];
-            if answers.iter().all(|answer| *answer == seen) && Model::of_id(seen) == Some(wanted) {
-                (ids[chip], readable[chip]) = (Some(seen), true);
-                break;
+            let right = |answer: &u8| Model::of_id(*answer) == Some(wanted);
+            match answers.iter().find(|answer| !right(answer) || **answer != answers[0]) {
+                Some(wrong) => seen = *wrong,
+                None => {
+                    (ids[chip], readable[chip]) = (Some(answers[0]), true);
+                    break;
+                }
             }
         }
         if must_answer && !readable[chip] {
@@ -326,6 +332,30 @@ fn synchronise(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u32), 
     }
 }
 
+/// Looks one byte beyond each row: where a status word begins there too, a chip stands behind the last one.
+fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board) -> Result<(), ProofError> {
+    let mut longer = board.clone();
+    for select in longer.layout.selects.iter_mut().filter(|select| select.part_bits.len() > 1) {
+        select.part_bits.push(select.n_bytes * 8);
+        select.n_bytes += 1;
+    }
+    let n_chips: usize = longer.layout.selects.iter().map(|select| select.part_bits.len()).sum();
+    if n_chips == board.layout.n_chips() || board.layout.gap_bits > 0 {
+        // Alone behind its select a chip repeats its frame; behind gap bits a byte would not begin at one.
+        return Ok(());
+    }
+    let mut control = Control { wire, board };
+    let n_bad = count_bad_of(&mut control, &longer, n_chips, board.rate_hz)?;
+    let mut chip = 0;
+    for select in &longer.layout.selects {
+        chip += select.part_bits.len();
+        if select.part_bits.len() > 1 && n_bad[chip - 1].1 == 0 {
+            return Err(ProofError::MoreChips { n_chips: board.layout.n_chips() });
+        }
+    }
+    Ok(())
+}
+
 /// Reads [`SYNC_FRAMES`] frames; `None` when all nibbles were right, else the first chip that failed, what its first byte
 /// was, and in how many frames.
 fn count_bad(
@@ -337,9 +367,21 @@ fn count_bad(
     let layout = &control.board.layout;
     let layout = Layout::new(layout.models.clone(), layout.topology, layout.selects.len(), gap_bits);
     let board = Board { layout, spi_clock_hz: clock_hz, ..control.board.clone() };
+    let n_chips = board.layout.n_chips();
+    let bad = count_bad_of(control, &board, n_chips, rate_hz)?;
+    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (byte, n_bad))| (chip, *byte, *n_bad)))
+}
+
+/// Reads [`SYNC_FRAMES`] frames; for each part of a frame, the last wrong first byte and the number of them.
+fn count_bad_of(
+    control: &mut Control<'_>,
+    board: &Board,
+    n_parts: usize,
+    rate_hz: f64,
+) -> Result<Vec<(u8, usize)>, ProofError> {
     let gpio = |error| ProofError::Wire { chip: 0, error };
     let mut bytes = vec![0_u8; board.layout.frame_bytes() + board.layout.selects.len() + 8];
-    let mut bad: Vec<(u8, usize)> = vec![(0, 0); board.layout.n_chips()];
+    let mut bad: Vec<(u8, usize)> = vec![(0, 0); n_parts];
     drain(control.wire).map_err(gpio)?;
     if board.read_mode == ReadMode::Rdatac {
         all(control, command::RDATAC)?;
@@ -353,16 +395,18 @@ fn count_bad(
         if control.wire.wait_edge(deadline_ns).map_err(gpio)?.is_none() {
             return Err(ProofError::NoEdges { n_edges: n_frames });
         }
+        let mut part = 0;
         for (select, place) in board.layout.selects.iter().enumerate() {
-            let frame = read_frame(control.wire, &board, select, &mut bytes)
+            let frame = read_frame(control.wire, board, select, &mut bytes)
                 .map_err(|error| ProofError::Wire { chip: place.first_chip, error })?;
-            for (depth, bit) in place.part_bits.iter().enumerate() {
+            for bit in &place.part_bits {
                 let mut first = [0];
                 frame::take_bits(frame, *bit, &mut first);
                 if !frame::in_sync(first[0]) {
-                    let (byte, n_bad) = &mut bad[place.first_chip + depth];
+                    let (byte, n_bad) = &mut bad[part];
                     (*byte, *n_bad) = (first[0], *n_bad + 1);
                 }
+                part += 1;
             }
         }
         n_frames += 1;
@@ -371,5 +415,5 @@ fn count_bad(
     if board.read_mode == ReadMode::Rdatac {
         all(control, command::SDATAC)?;
     }
-    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (byte, n_bad))| (chip, *byte, *n_bad)))
+    Ok(bad)
 }

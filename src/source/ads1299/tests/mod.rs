@@ -2,4 +2,5 @@
 
 mod rig;
 mod settings;
+mod start_up;
 mod undisturbed;

@@ -1,0 +1,106 @@
+//! Start-up against benches on which something is wrong: each message names what was found and what to look at.
+
+use super::rig::rig;
+use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Model, Note, Setup};
+
+/// Longer than any start-up tries.
+const NEVER_NS: u64 = 3_600_000_000_000;
+
+fn refused(text: &str, change: impl FnOnce(&mut Setup)) -> String {
+    match rig(text, change) {
+        Ok(_) => panic!("{text}: proven, although something is wrong"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn no_rule_of_the_datasheet_is_broken_on_any_board() {
+    for (text, pins) in [
+        ("", true),
+        ("", false),
+        ("topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 1000\nclock = \"first_chip\"", false),
+        ("read_mode = \"rdatac\"", true),
+        ("n_chips = 1\nclock = \"internal\"\nself_test = true\nrate_hz = 1000", false),
+    ] {
+        let rig = rig(text, |setup| (setup.pins.start, setup.pins.reset) = (pins, pins)).unwrap();
+        let violations: Vec<_> = rig.truth.notes().filter(|note| matches!(note, Note::Violation { .. })).collect();
+        assert_eq!(violations, [], "{text}");
+    }
+}
+
+#[test]
+fn a_board_without_power() {
+    assert_eq!(
+        refused("", |setup| setup.powered_ns = NEVER_NS),
+        "ads1299: chip 1: its ID register reads 0x00, expected 0x1E (ADS1299) in the lower five bits: nothing drives DOUT: look \
+         at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select"
+    );
+}
+
+#[test]
+fn a_board_whose_supply_comes_up_late_is_waited_for() {
+    let rig = rig("", |setup| setup.powered_ns = 600_000_000);
+    assert!(rig.is_ok(), "{:?}", rig.err());
+}
+
+#[test]
+fn miso_that_floats() {
+    let text = refused("", |setup| (setup.powered_ns, setup.float) = (NEVER_NS, 0xFF));
+    assert!(text.contains("reads 0xFF") && text.contains("MISO floats high"), "{text}");
+}
+
+#[test]
+fn another_member_of_the_family() {
+    let text = refused("", |setup| setup.selects[0].chips = vec![four_channels(); 4]);
+    assert!(text.contains("chip 1: its ID register reads 0x3C") && text.contains("set `model`"), "{text}");
+}
+
+fn four_channels() -> ChipSetup {
+    ChipSetup { model: Model::Ads1299Four, ..ChipSetup::default() }
+}
+
+#[test]
+fn fewer_chips_than_configured() {
+    for readback in [ChainReadback::Delayed, ChainReadback::Zeros] {
+        let text = refused("", |setup| {
+            setup.selects[0].chips.truncate(3);
+            setup.readback = readback;
+        });
+        assert!(text.contains("chip 4") && text.contains("fewer chips than n_chips"), "{text}");
+    }
+}
+
+#[test]
+fn more_chips_than_configured() {
+    let text = refused("n_chips = 3", |setup| setup.selects[0].chips.push(ChipSetup::default()));
+    assert!(text.contains("more chips than n_chips = 3"), "{text}");
+}
+
+#[test]
+fn drdy_on_the_wrong_pin() {
+    let text = refused("", |setup| setup.drdy_of = None);
+    assert!(text.contains("DRDY gave 0 edges") && text.contains("drdy_line"), "{text}");
+}
+
+#[test]
+fn a_chip_without_clock() {
+    let text = refused("", |setup| setup.selects[0].chips[0].clocked = false);
+    assert!(text.contains("chip 1") && text.contains("clock"), "{text}");
+    let text = refused("", |setup| setup.selects[0].chips[2].clocked = false);
+    assert!(text.contains("chip 3"), "{text}");
+}
+
+#[test]
+fn a_crystal_of_another_frequency() {
+    let text = refused("", |setup| setup.ppm = 20_000.0);
+    assert!(text.contains("DRDY falls 4080") && text.contains("expected 4000 within 0.1 %"), "{text}");
+    assert!(rig("n_chips = 1\nclock = \"internal\"", |setup| setup.ppm = 20_000.0).is_ok());
+}
+
+#[test]
+fn chips_down_a_row_that_do_not_show_their_registers_are_proven_by_their_data() {
+    let mut rig = rig("", |setup| setup.readback = ChainReadback::Zeros).unwrap();
+    crate::source::Source::start(&mut rig.source);
+    rig.run_until(1000);
+    assert_eq!((rig.n_delivered, rig.n_flagged), (1000, 0));
+}
