@@ -38,8 +38,9 @@ async function until(page, condition, argument, timeout, otherwise) {
 }
 
 /** Opens the page in a browser window of its own, collecting what it complains of. */
-async function open(browser, shape, complaints) {
+async function open(browser, shape, complaints, prepare = () => {}) {
   const page = await (await browser.newContext(shape)).newPage();
+  await prepare(page);
   page.on("console", (line) => line.type() === "error" && complaints.push(`console: ${line.text()}`));
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   page.on("response", (answer) => answer.status() >= 400 && complaints.push(`${answer.status()} for ${answer.url()}`));
@@ -89,6 +90,52 @@ async function holeShows(page) {
   console.log(`hole shows: ${await page.evaluate(() => window.biosigd.missing)} frames missing, ${await tinted.jsonValue()} pixels tinted`);
 }
 
+/** Puts into the answers of a daemon without chips what one with chips says: the electrode of the second channel is off, every block is suspect. */
+async function withChips(page) {
+  await page.route("**/api/v1/status", async (route) => {
+    const answer = await route.fetch();
+    const status = await answer.json();
+    const [, { name: channel }, { name: measured }] = status.streams[0].channels;
+    status.source.signs = { electrodes: [{ channel, off: true, impedance_ohms: null }, { channel: measured, off: false, impedance_ohms: 5230 }] };
+    await route.fulfill({ response: answer, json: status });
+  });
+  await page.routeWebSocket(/v1.stream/, (socket) => {
+    const daemon = socket.connectToServer();
+    daemon.onMessage((message) => {
+      if (typeof message !== "string") message[7] |= 2 | 8; // flags: suspect, lead-off
+      socket.send(message);
+    });
+  });
+}
+
+/** The channel whose electrode is off is named below the plot, in its description and in the list, and marked beside the traces. */
+async function electrodesShow(browser, shape, name, complaints) {
+  const page = await open(browser, shape, complaints, withChips);
+  const channel = await page.evaluate(() => document.querySelectorAll("#channel-list label")[1].childNodes[1].textContent);
+  const shows = (channel) => {
+    const notes = [...document.querySelectorAll("#ledger .flag")].map((flag) => flag.textContent);
+    const kinds = [...document.querySelectorAll("#channel-list small")].map((small) => small.textContent);
+    return notes.includes("suspect samples") && notes.includes(`lead off: ${channel}`) && document.querySelector("canvas").ariaLabel.endsWith(`electrodes off: ${channel}`)
+      && kinds[1].endsWith("off ○") && kinds[2].endsWith("5.23 kΩ") && !kinds[0].includes("off");
+  };
+  await until(page, shows, channel, START_WITHIN_MS, `nothing says that the electrode of ${channel} is off and 5.23 kΩ beside it`);
+  const marked = await until(page, () => {
+    const canvas = document.querySelector("canvas");
+    const warn = getComputedStyle(canvas).getPropertyValue("--warn").trim().slice(1).match(/../g).map((two) => parseInt(two, 16));
+    const { data, width } = canvas.getContext("2d").getImageData(0, 0, Math.min(50 * devicePixelRatio, canvas.width), canvas.height);
+    const rows = [];
+    // Near that colour: the strokes of letters are blended with the ground.
+    const isWarn = (i) => warn.reduce((sum, part, k) => sum + Math.abs(part - data[i + k]), 0) < 60;
+    for (let i = 0; i < data.length; i += 4) if (isWarn(i)) rows.push(Math.floor(i / 4 / width));
+    return rows.length > 0 && { n: rows.length, from: rows[0], to: rows.at(-1), height: canvas.height };
+  }, null, START_WITHIN_MS, "no channel's name is marked");
+  const { n, from, to, height } = await marked.jsonValue();
+  if (to - from > height / 10) throw new Error(`more than one row is marked: pixels ${from} to ${to} of ${height}`);
+  await picture(page, name);
+  console.log(`electrode off: ${channel} is marked with ${n} pixels, and named where no colour is seen`);
+  await page.close();
+}
+
 /** Pictures per second, over a fixed number of them; `paint` also dirties the canvas, so that an idle one is drawn at all. */
 const picturesPerSecond = (page, paint) => page.evaluate(([n, paint]) => new Promise((done) => {
   const ctx = document.querySelector("canvas").getContext("2d");
@@ -131,6 +178,8 @@ async function run(browser) {
   const phone = await open(browser, PHONE, complaints);
   await picture(phone, "phone");
   await phone.close();
+  await electrodesShow(browser, DESKTOP, "electrodes-desktop", complaints);
+  await electrodesShow(browser, PHONE, "electrodes-phone", complaints);
   console.log(`${fps.toFixed(1)} pictures per second; an empty canvas of that size: ${(await emptyCanvas(browser)).toFixed(1)}`);
   if (complaints.length > 0) throw new Error(`the page complained:\n  ${complaints.join("\n  ")}`);
 }

@@ -42,6 +42,7 @@ export class Plot {
     this.timeBaseS = 10;
     this.uvPerRow = 100;
     this.removeMean = false;
+    this.off = new Set(); // names of channels of which an electrode is off
     this.stale = true; // set by whoever changes a setting: everything is drawn anew
     this.rows = [];
     this.show({ channels: [], rate_hz: 1, ratio: 1, delay_s: 0 });
@@ -117,7 +118,7 @@ export class Plot {
     const [width, height] = [Math.round(this.canvas.clientWidth * ratio), Math.round(this.canvas.clientHeight * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     const css = getComputedStyle(this.canvas);
-    const names = ["ground", "ink", "muted", "line", "grid", "left", "right", "mid", "lost", "lost-edge", "away", "away-edge", "marker", "cursor"];
+    const names = ["ground", "ink", "muted", "line", "grid", "left", "right", "mid", "lost", "lost-edge", "away", "away-edge", "marker", "cursor", "warn"];
     this.colour = Object.fromEntries(names.map((name) => [name, css.getPropertyValue(`--${name}`).trim()]));
     this.font = css.fontFamily;
     this.ratio = ratio;
@@ -353,9 +354,10 @@ export class Plot {
       const { name, unit } = this.stream.channels[c];
       const y = (row + 0.5) * rowHeight;
       const units = isNaN(this.toUv[c]) && rowHeight >= 26 * ratio;
+      const off = this.off.has(name);
       ctx.font = `${px}px ${this.font}`;
-      ctx.fillStyle = colour[side(name)];
-      ctx.fillText(name, this.left - 6 * ratio, units ? y - px * 0.55 : y, this.left - 8 * ratio);
+      ctx.fillStyle = off ? colour.warn : colour[side(name)];
+      ctx.fillText(off ? `○ ${name}` : name, this.left - 6 * ratio, units ? y - px * 0.55 : y, this.left - 8 * ratio);
       if (!units) return;
       ctx.fillStyle = colour.muted;
       ctx.fillText(`${this.perRow[c]} ${unit}`, this.left - 6 * ratio, y + px * 0.55, this.left - 8 * ratio);

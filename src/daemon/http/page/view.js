@@ -11,12 +11,14 @@ const ROW_PX_MIN = 9; // thinner rows go to another page
 const SILENT_AFTER_MS = 2000;
 const FIT_EVERY_MS = 3000;
 const STORE = "biosigd.view";
+const LEAD_OFF = "lead off";
+const NAMED_MAX = 8; // channels in a note; the rest is a number
 
 const by = (id) => document.getElementById(id);
 const keep = { stream: "", timeBaseS: 10, uvPerRow: 100, auto: true, theme: "", hidden: [], mean: {}, ...recall() };
 const plot = new Plot(by("traces"), by("lane"));
 const now = {
-  stream: null, shape: "", resumed: false, env: null, frozen: null, flagged: {}, status: null,
+  stream: null, shape: "", resumed: false, env: null, frozen: null, flagged: {}, status: null, electrodes: new Map(),
   missing: 0, framesDrawn: 0, fps: 0, page: 0, utcMs: 0, heardMs: 0, fitMs: 0,
   state: "connecting", why: "", retryAtMs: 0,
 };
@@ -90,7 +92,7 @@ function block(block) {
   if (block.flags & ~FLAGS.gap) {
     if (block.flags & FLAGS.suspect) now.flagged["suspect samples"] = now.heardMs;
     if (block.flags & FLAGS.saturated) now.flagged["saturated"] = now.heardMs;
-    if (block.flags & FLAGS.leadOff) now.flagged["lead off"] = now.heardMs;
+    if (block.flags & FLAGS.leadOff) now.flagged[LEAD_OFF] = now.heardMs;
   }
 }
 
@@ -109,6 +111,7 @@ function state(name, why, retryAtMs, reason) {
 followStatus((status, why) => {
   now.status = status;
   showStatus(status, why);
+  showElectrodes(status?.source?.signs?.electrodes ?? []);
   const names = status?.streams?.map((stream) => stream.name) ?? [];
   const wanted = [keep.stream, "live", names.find((name) => name !== "raw"), "raw"].find((name) => names.includes(name));
   if (names.length > 0) fillSelect(by("stream"), names.map((name) => [name, name]), wire.name ?? wanted);
@@ -190,7 +193,33 @@ function showWords(atMs) {
   say(by("empty"), empty ? "Waiting for the first frames" : "Every channel is hidden");
   if (now.utcMs) say(by("clock"), new Date(now.utcMs).toISOString().slice(11, 21));
   const flags = Object.keys(now.flagged).filter((name) => atMs - now.flagged[name] < 3000);
-  showLedger(now.missing, now.status?.ledger, flags);
+  showLedger(now.missing, now.status?.ledger, flags.map((name) => (name === LEAD_OFF && plot.off.size > 0 ? `${name}: ${named(plot.off)}` : name)));
+}
+
+/** Electrodes as the status has them: off ones are marked at their channel's name, in the list, and for those who do not see the plot. */
+function showElectrodes(electrodes) {
+  now.electrodes = new Map(electrodes.map((electrode) => [electrode.channel, electrode]));
+  const off = electrodes.filter((electrode) => electrode.off).map(({ channel }) => channel);
+  if (off.join("\n") !== [...plot.off].join("\n")) Object.assign(plot, { off: new Set(off), stale: true });
+  const label = "Signals of the chosen channels, swept from left to right";
+  by("traces").ariaLabel = off.length > 0 ? `${label}; electrodes off: ${named(off)}` : label;
+  describeChannels();
+}
+
+/** Some names, and how many more there are. */
+function named(names) {
+  const [some, rest] = [[...names].slice(0, NAMED_MAX), [...names].length - NAMED_MAX];
+  return some.join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+/** What stands beside each name in the list: type and unit, and what is known of the electrode. */
+function describeChannels() {
+  const kinds = by("channel-list").querySelectorAll("small");
+  now.stream?.channels.forEach(({ name, type, unit }, c) => {
+    const { off, impedance_ohms: ohms } = now.electrodes.get(name) ?? {};
+    const parts = [type, unit === "uV" ? "µV" : unit, ohms > 0 && `${Number((ohms / 1000).toPrecision(3))} kΩ`, off && "off ○"];
+    if (kinds[c]) say(kinds[c], parts.filter(Boolean).join(" · "));
+  });
 }
 
 function showChoices() {
@@ -211,16 +240,15 @@ function showChoices() {
 }
 
 function listChannels() {
-  by("channel-list").replaceChildren(...now.stream.channels.map(({ name, type, unit }) => {
+  by("channel-list").replaceChildren(...now.stream.channels.map(({ name }) => {
     const box = Object.assign(document.createElement("input"), { type: "checkbox", value: name, checked: !keep.hidden.includes(name) });
     const label = document.createElement("label");
-    const kind = document.createElement("small");
-    kind.textContent = `${type} · ${unit === "uV" ? "µV" : unit}`;
-    label.append(box, name, kind);
+    label.append(box, name, document.createElement("small"));
     const item = document.createElement("li");
     item.append(label);
     return item;
   }));
+  describeChannels();
 }
 
 // ---- what the person does -----------------------------------------------------------------------------------------
