@@ -2,6 +2,7 @@
 """Every metric and label in the dashboard and the alert rules is one that the daemon has: `names.py METRICS DASHBOARD RULES...`."""
 
 import json
+import pathlib
 import re
 import sys
 
@@ -15,6 +16,11 @@ with open(sys.argv[1]) as metrics:
     for line in metrics:
         if match := re.match(r"([a-z_]+)(?:\{(.*)\})? ", line):
             series.setdefault(match[1], set()).update(re.findall(r'(\w+)="', match[2] or ""))
+
+# A daemon without chips has none of a converter's metrics: the table they are made from says what they are called.
+table = (pathlib.Path(__file__).resolve().parents[2] / "src/metrics/converter.rs").read_text()
+for name, label in re.findall(r'opts\("(\w+)", .*&\[(?:"(\w+)")?\]', table):
+    series.setdefault(f"biosigd_{name}", set()).update({label} - {""})
 
 expressions = []
 with open(sys.argv[2]) as dashboard:
