@@ -134,6 +134,14 @@ fn a_replay_has_them_as_channels_of_another_kind() {
     assert!(!status.is_voltage() && status.digital_min < 0 && status.digital_max == (1 << 23) - 1);
 }
 
+#[test]
+fn the_readme_says_what_the_bits_mean_as_the_sidecar_does() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for (bits, meaning) in ChipStatus::BITS {
+        assert!(readme.contains(&format!("\n| {bits} | {meaning} |\n")), "{bits}");
+    }
+}
+
 /// For `tests/readers/check.py`, which opens what is here with pyEDFlib and MNE.
 #[test]
 fn files_for_other_readers() {

@@ -36,7 +36,8 @@ pub struct Head {
     pub first_frame: u64,
     /// Frames in the block.
     pub n_frames: usize,
-    /// Monotonic time of the last frame's DRDY edge, in nanoseconds.
+    /// Monotonic time of the last frame's DRDY edge, in nanoseconds. Its samples stand for that time minus the group delay
+    /// of the converter's filter.
     pub edge_ns: u64,
     /// The same instant as UTC, nanoseconds since 1970, estimated from the system clock.
     pub edge_utc_ns: u64,

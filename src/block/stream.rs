@@ -13,7 +13,9 @@ pub struct Stream {
     pub block_frames_max: usize,
     /// Frames of `raw` per frame of this stream: 1 unless a stage changed the rate.
     pub ratio: u32,
-    /// How much later than `raw` a feature appears here, in seconds (group delay of the stages that state one).
+    /// How much later than `raw` a feature appears here, in seconds (group delay of the stages that state one). What
+    /// the converter's own filter delays `raw` by is the source's to say: a sample of `raw` stands for its DRDY edge minus
+    /// the `group_delay_s` of the source's proof, where it has one.
     pub delay_s: f64,
 }
 

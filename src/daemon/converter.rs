@@ -81,28 +81,29 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Tells what is new.
-    pub(super) fn look(&mut self, converter: &Converter) {
-        let look = converter.look();
+    /// What is new since the last look, in lines for the log.
+    pub(super) fn news(&mut self, look: ConverterLook) -> Vec<String> {
+        let mut lines = Vec::new();
         if look.failing && !self.failing {
-            tracing::error!("the converter fails and is being set up again");
+            lines.push("the converter fails and is being set up again".to_owned());
         } else if !look.failing && (self.failing || look.n_reinits > self.n_reinits) {
-            tracing::warn!("the converter works again; set up again {} times so far", look.n_reinits);
+            lines.push(format!("the converter works again; it was set up again {} times so far", look.n_reinits));
         }
-        if look.sync_errors.iter().sum::<u64>() > self.sync_errors.iter().sum() {
+        let before = self.sync_errors.iter().chain(std::iter::repeat(&0));
+        let chips: Vec<String> = (1..)
+            .zip(look.sync_errors.iter().zip(before))
+            .filter(|(_, (now, before))| now > before)
+            .map(|(chip, (now, before))| format!("{} of chip {chip}", now - before))
+            .collect();
+        if !chips.is_empty() {
             let goes_on = self.last_sync_error.is_some_and(|at| at.elapsed() < EPISODE);
             self.last_sync_error = Some(Instant::now());
             if !goes_on {
-                let before = self.sync_errors.iter().chain(std::iter::repeat(&0));
-                let chips: Vec<String> = (1..)
-                    .zip(look.sync_errors.iter().zip(before))
-                    .filter(|(_, (now, before))| now > before)
-                    .map(|(chip, (now, before))| format!("{} of chip {chip}", now - before))
-                    .collect();
-                tracing::warn!("status words are wrong, their frames are flagged suspect: {}", chips.join(", "));
+                lines.push(format!("status words are wrong, their frames are flagged suspect: {}", chips.join(", ")));
             }
         }
         (self.failing, self.n_reinits, self.sync_errors) = (look.failing, look.n_reinits, look.sync_errors);
+        lines
     }
 }
 
@@ -134,5 +135,26 @@ mod tests {
         assert_eq!(converter.complaint(), None);
         signs.failing.store(true, Relaxed);
         assert_eq!(converter.complaint().as_deref(), Some("the converter is being set up again"));
+    }
+
+    #[test]
+    fn an_episode_is_told_once() {
+        let mut told = Told::default();
+        let look = |failing, n_reinits, sync_errors: [u64; 2]| ConverterLook {
+            failing,
+            n_reinits,
+            sync_errors: sync_errors.into(),
+            ..ConverterLook::default()
+        };
+        assert!(told.news(look(false, 0, [0, 0])).is_empty());
+        let wrong = "status words are wrong, their frames are flagged suspect: 3 of chip 2";
+        assert_eq!(told.news(look(false, 0, [0, 3])), [wrong]);
+        assert!(told.news(look(false, 0, [2, 9])).is_empty(), "the same episode");
+        assert_eq!(told.news(look(true, 0, [2, 9])), ["the converter fails and is being set up again"]);
+        assert!(told.news(look(true, 1, [2, 9])).is_empty());
+        let again = |n| format!("the converter works again; it was set up again {n} times so far");
+        assert_eq!(told.news(look(false, 1, [2, 9])), [again(1)]);
+        // Between two looks.
+        assert_eq!(told.news(look(false, 2, [2, 9])), [again(2)]);
     }
 }

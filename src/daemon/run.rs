@@ -135,7 +135,7 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Syst
             episode.look(ledger);
         }
         if let Some(converter) = &road.context.converter {
-            told.look(converter);
+            told.news(converter.look()).iter().for_each(|line| tracing::warn!("{line}"));
         }
     }
 }

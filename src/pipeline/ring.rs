@@ -284,10 +284,12 @@ mod tests {
         let first = [1, 0, 0, 2, 0, 0, 3, 0, 0, 3, 0, 0x10, 0, 0, 0];
         let second = [0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0xFF, 0xFD, 0xFF, 0xFF, 0, 0, 5, 0xFF, 0xFF, 0x7F];
         assert_eq!(frames, [first, second].concat());
-        // The whole budget fits, with the words of every chip.
+        // The whole budget fits, with the words of every chip, and what packs it was made large enough.
+        let capacity = writer.entry.capacity();
         block.head.n_frames = 4;
         assert!(writer.push(&block, &Tally::default()));
         assert!(!writer.push(&block, &Tally::default()));
+        assert_eq!(writer.entry.capacity(), capacity);
     }
 
     #[test]
