@@ -115,8 +115,10 @@ const REAL_TIME_FILES: &[&str] = &[
     "src/source/ads1299/control.rs",
     "src/source/ads1299/frame.rs",
     "src/source/ads1299/impedance.rs",
+    "src/source/ads1299/place.rs",
     "src/source/ads1299/readback.rs",
     "src/source/ads1299/reader.rs",
+    "src/source/ads1299/trouble.rs",
 ];
 
 /// What none of these files may hold, start-up included. Texts are spaces here: `.expect( ` is the one of `Result`, and

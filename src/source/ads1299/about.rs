@@ -40,7 +40,7 @@ pub(super) fn about(board: &Board, proof: &Proof) -> Value {
         "rate_hz": proof.rate_hz,
         "rate_ppm": (proof.rate_hz / board.rate_hz - 1.0) * 1e6,
         "edge_jitter_us": proof.jitter_us,
-        "sync_frames": super::proof::SYNC_FRAMES,
+        "sync_frames": super::sync::SYNC_FRAMES,
         "group_delay_s": GROUP_DELAY_PERIODS / board.rate_hz,
         "vref_v": board.vref_v,
         "self_test": proof.self_test.as_ref().map(|test| json!({"noise_uv_rms": test.noise_uv, "test_uv": test.test_uv})),

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::board::{Board, LeadOffMode, ReadMode};
+use super::board::{Board, ReadMode};
 use super::check::Checker;
 use super::clock::ConversionClock;
-use super::control::{Control, command};
-use super::fault::ProofError;
+use super::control::Control;
 use super::impedance::Impedance;
-use super::notes::{Doubt, Note, Notes, Teller};
-use super::proof::{Proof, prove, set_up_again};
+use super::notes::{Note, Notes, Teller};
+use super::proof::prove;
 use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
-use super::registers::{CLOCK_HZ, Registers};
-use super::wire::{Unwired, Wire, WireError};
-use crate::block::{Cause, ChipStatus, End, Flags, Head, RawBlock, Stream, Tally};
+use super::registers::Registers;
+use super::trouble::Trouble;
+use super::wire::{Unwired, Wire};
+use crate::block::{Cause, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
-use crate::source::{Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, SourceError, SpiErrorKind};
+use crate::source::{Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, SourceError};
 
 /// The longest wait for an edge before the loop turns, so that it can be seen to be alive and be told to stop.
 const TURN_NS: u64 = 100_000_000;
@@ -32,19 +32,6 @@ const SILENCE_NS: u64 = 500_000_000;
 
 /// An episode of missed conversions has ended after this long without one.
 const EPISODE_NS: u64 = 1_000_000_000;
-
-/// So many frames of a chip in a row are suspect, and the chips are set up again.
-const SUSPECT_FRAMES_MAX: u32 = 25;
-
-/// So many conversions in a row whose transfer failed, and the device is opened again.
-const FAILURES_MAX: u32 = 10;
-
-/// The pause after the first attempt to set up that failed, and the longest, seconds. It doubles.
-const PAUSE_S: (u64, u64) = (1, 60);
-
-/// START must be placed within this part of a conversion, so that the first edge cannot be mistaken.
-const START_DOUBT: f64 = 0.25;
-const START_TRIES: usize = 10;
 
 /// How long the source can be kept waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,50 +49,34 @@ pub type OpenWire = Box<dyn FnOnce() -> Result<Box<dyn Wire>, SourceError> + Sen
 
 /// A chain of chips that converts.
 pub struct Ads1299 {
-    board: Board,
-    stream: Stream,
-    patience: Patience,
-    wire: Box<dyn Wire>,
-    open: Option<OpenWire>,
-    wanted: Vec<Registers>,
-    proof: Option<Proof>,
-    reader: Reader,
-    checker: Checker,
-    read_back: ReadBack,
-    impedance: Option<Impedance>,
-    notes: Arc<Notes>,
-    signs: Arc<Signs>,
-    teller: Option<Teller>,
+    pub(super) board: Board,
+    pub(super) stream: Stream,
+    pub(super) patience: Patience,
+    pub(super) wire: Box<dyn Wire>,
+    pub(super) open: Option<OpenWire>,
+    pub(super) wanted: Vec<Registers>,
+    pub(super) reader: Reader,
+    pub(super) checker: Checker,
+    pub(super) read_back: ReadBack,
+    pub(super) impedance: Option<Impedance>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) signs: Arc<Signs>,
+    pub(super) teller: Option<Teller>,
     /// The index of the next frame to be placed.
-    next_frame: u64,
-    lost: Tally,
+    pub(super) next_frame: u64,
+    pub(super) lost: Tally,
     /// Read, and belonging to the next block, because frames are missing before it.
-    pending: Option<Frame>,
+    pub(super) pending: Option<Frame>,
     /// Conversions since the last placed frame whose transfer failed.
-    failed: u64,
-    failed_in_a_row: u32,
+    pub(super) failed: u64,
+    pub(super) failed_in_a_row: u32,
     /// For each chip, suspect frames in a row.
-    suspect: Vec<u32>,
-    n_suspect: u64,
-    gpio_before: u8,
-    trouble: Trouble,
-    last_edge_ns: u64,
-    stopped: bool,
-}
-
-/// What is done about chips that fail.
-#[derive(Debug, Clone, Copy, Default)]
-struct Trouble {
-    /// To be set up again; and whether the device is to be opened again before.
-    wanted: bool,
-    reopen: bool,
-    /// Set up, and no frame has been placed since.
-    fresh: bool,
-    /// The last attempt failed, or its chips fail again.
-    pause_s: u64,
-    again_ns: u64,
-    /// When conversions were missed last: an episode ends with a second without.
-    missed_ns: Option<u64>,
+    pub(super) suspect: Vec<u32>,
+    pub(super) n_suspect: u64,
+    pub(super) gpio_before: u8,
+    pub(super) trouble: Trouble,
+    pub(super) last_edge_ns: u64,
+    pub(super) stopped: bool,
 }
 
 impl Ads1299 {
@@ -126,7 +97,6 @@ impl Ads1299 {
         }
         Ads1299 {
             wanted: (0..n_chips).map(|chip| board.registers(chip)).collect(),
-            proof: None,
             reader: Reader::new(&board, ConversionClock::new(1e9 / board.rate_hz, 0, 0)),
             checker: Checker::new(&board),
             read_back: ReadBack::new(&board, &vec![false; n_chips]),
@@ -170,35 +140,6 @@ impl Ads1299 {
         &mut *self.wire
     }
 
-    /// Begins converting; answers when the first conversion will be. Tried again where the thread was held up in the
-    /// middle of it.
-    ///
-    /// Real time: no allocation, no locks, no logging; waits for the chips.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
-    fn begin(&mut self) -> Result<u64, WireError> {
-        let period_ns = self.reader.clock().period_ns();
-        // Four conversions and nine cycles until the first that is settled (SBAS499C, tSETTLE).
-        let settle_ns = (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
-        let mut control = Control { wire: &mut *self.wire, board: &self.board };
-        if self.board.read_mode == ReadMode::Rdatac {
-            control.command_all(command::RDATAC)?;
-        }
-        let mut tries = 1;
-        loop {
-            while control.wire.wait_edge(0)?.is_some() {}
-            let before_ns = control.wire.now_ns();
-            control.start()?;
-            let took_ns = control.wire.now_ns() - before_ns;
-            if took_ns as f64 <= START_DOUBT * period_ns.max(200_000.0) || tries == START_TRIES {
-                return Ok(before_ns + settle_ns);
-            }
-            control.stop()?;
-            let pause_us = (period_ns / 1e3) as u64 + 20;
-            control.wait_us(pause_us);
-            tries += 1;
-        }
-    }
-
     /// One frame, or what came instead.
     ///
     /// Real time: no allocation, no locks, no logging; waits for DRDY and the transfer alone.
@@ -233,21 +174,6 @@ impl Ads1299 {
         None
     }
 
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn wire_failed(&mut self, frame: u64, error: WireError) {
-        self.signs.spi_error(match error {
-            WireError::SpiTimeout => SpiErrorKind::Timeout,
-            WireError::Short { .. } => SpiErrorKind::Short,
-            WireError::Spi(_) | WireError::Gpio(_) => SpiErrorKind::Io,
-        });
-        if self.failed_in_a_row <= 1 {
-            self.notes.note(Note::Wire { frame, error });
-        }
-        if error == WireError::SpiTimeout || self.failed_in_a_row >= FAILURES_MAX {
-            (self.trouble.wanted, self.trouble.reopen) = (true, true);
-        }
-    }
-
     /// Counts what lies between the last placed frame and `index` as lost.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
@@ -277,92 +203,6 @@ impl Ads1299 {
         self.next_frame = index;
     }
 
-    /// Decodes and checks a frame into row `n` of `block`; answers its flags.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn place(&mut self, frame: &Frame, block: &mut RawBlock, n: usize) -> Flags {
-        let (n_channels, n_chips) = (self.board.channels.len(), self.board.layout.n_chips());
-        let bytes = self.reader.bytes(frame);
-        let mut flags = Flags::default();
-        let mut suspects = false;
-        for chip in 0..n_chips {
-            let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
-            let finding = self.checker.check(chip, bytes, codes);
-            let mut status = finding.status;
-            let mut doubt = finding.doubt;
-            if frame.torn {
-                status = status.with(ChipStatus::SUSPECT);
-                doubt = doubt.or(Some(Doubt::Torn));
-            }
-            block.status_mut()[n * n_chips + chip] = status.0;
-            if status.has(ChipStatus::SUSPECT) {
-                self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
-                self.suspect[chip] += 1;
-                suspects = true;
-                // A torn frame is the thread's lateness, not the chip's fault.
-                if self.suspect[chip] >= SUSPECT_FRAMES_MAX && !frame.torn {
-                    self.trouble.wanted = true;
-                }
-            } else {
-                self.suspect[chip] = 0;
-            }
-            if let Some(doubt) = doubt {
-                let stuck = matches!(doubt, Doubt::SameCode { .. });
-                if stuck || (self.suspect[chip] == 1 && self.n_suspect == 0) {
-                    let first = frame.index.saturating_sub(u64::from(finding.back));
-                    self.notes.note(Note::Doubted { first, next: frame.index, doubt });
-                }
-            }
-            if status.has(ChipStatus::SATURATED) {
-                flags = flags.with(Flags::SATURATED);
-            }
-            if status.positive_off() | status.negative_off() != 0 {
-                flags = flags.with(Flags::LEAD_OFF);
-            }
-            self.electrodes(chip, status);
-        }
-        if suspects {
-            flags = flags.with(Flags::SUSPECT);
-            self.n_suspect += 1;
-        } else if self.n_suspect > 0 {
-            self.notes.note(Note::Trusted { frame: frame.index, n_frames: self.n_suspect });
-            self.n_suspect = 0;
-            self.trouble.pause_s = 0;
-            self.signs.failing.store(false, Ordering::Relaxed);
-        }
-        self.triggers(frame.index, ChipStatus(block.status_mut()[n * n_chips]));
-        if let Some(impedance) = &mut self.impedance {
-            impedance.take(&block.slab_mut()[n * n_channels..(n + 1) * n_channels], &self.signs);
-        }
-        flags
-    }
-
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn electrodes(&self, chip: usize, status: ChipStatus) {
-        if self.board.lead_off.mode != LeadOffMode::Dc || status.has(ChipStatus::SUSPECT) {
-            return;
-        }
-        let off = status.positive_off() | status.negative_off();
-        for (i, channel) in self.board.channels_of(chip).enumerate() {
-            self.signs.electrodes[channel].off.store(off >> i & 1 == 1, Ordering::Relaxed);
-        }
-    }
-
-    /// Trigger inputs of the first chip that rose.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn triggers(&mut self, frame: u64, status: ChipStatus) {
-        if self.board.trigger_pins == 0 || status.has(ChipStatus::SUSPECT) {
-            return;
-        }
-        let gpio = status.gpio() & self.board.trigger_pins;
-        let rose = gpio & !self.gpio_before;
-        for pin in (1..=4_u8).filter(|pin| rose >> (pin - 1) & 1 == 1) {
-            self.notes.note(Note::Trigger { frame, pin });
-        }
-        self.gpio_before = gpio;
-    }
-
     /// Reads a register back where there is time for it before the next conversion.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
@@ -386,58 +226,6 @@ impl Ads1299 {
                 self.wire_failed(frame.index, error);
             }
         }
-    }
-
-    /// Sets the chips up again, if it is time to. True: frames can be expected.
-    ///
-    /// Real time: no allocation, no locks, no logging; waits for the chips.
-    fn recover(&mut self) -> bool {
-        let now_ns = self.wire.now_ns();
-        if now_ns < self.trouble.again_ns {
-            return false;
-        }
-        self.signs.failing.store(true, Ordering::Relaxed);
-        self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
-        self.notes.note(Note::SettingUp { frame: self.next_frame });
-        let result = self.set_up();
-        let trouble = &mut self.trouble;
-        trouble.pause_s = (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1);
-        trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
-        (trouble.wanted, trouble.reopen, trouble.fresh) = (false, false, true);
-        self.suspect.fill(0);
-        (self.failed, self.failed_in_a_row) = (0, 0);
-        self.last_edge_ns = self.wire.now_ns();
-        match result {
-            Ok(()) => {
-                // Not well until a frame has been seen to be good.
-                self.n_suspect = self.n_suspect.max(1);
-                true
-            }
-            Err(error) => {
-                self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s });
-                // In a cascade the other chips may convert all the same: their data are worth having.
-                error.chip().is_some() && self.start_again().is_ok()
-            }
-        }
-    }
-
-    /// Real time: no allocation, no locks, no logging; waits for the chips.
-    fn set_up(&mut self) -> Result<(), ProofError> {
-        let of_wire = |error| ProofError::Wire { chip: 0, error };
-        if self.trouble.reopen {
-            self.wire.reopen().map_err(of_wire)?;
-        }
-        let readable = self.read_back.readable();
-        set_up_again(&mut *self.wire, &self.board, &self.wanted, readable)?;
-        self.start_again().map_err(of_wire)
-    }
-
-    /// Real time: no allocation, no locks, no logging; waits for the chips.
-    fn start_again(&mut self) -> Result<(), WireError> {
-        let first_ns = self.begin()?;
-        let index = self.reader.resume(first_ns);
-        self.read_back.proven(index);
-        Ok(())
     }
 }
 
@@ -476,7 +264,6 @@ impl Source for Ads1299 {
         self.checker = Checker::new(&self.board);
         self.read_back = ReadBack::new(&self.board, &proof.readable);
         let about = super::about::about(&self.board, &proof);
-        self.proof = Some(proof);
         Ok(about)
     }
 

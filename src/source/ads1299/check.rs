@@ -12,7 +12,7 @@ const ENDS: [i32; 2] = [-(1 << 23), (1 << 23) - 1];
 const SAME_CODE_S: f64 = 0.25;
 
 /// Codes beyond this part of the range are near its end.
-const NEAR_END: i32 = (0.95 * 8_388_608.0) as i32;
+const NEAR_END: u32 = (1 << 23) / 100 * 95;
 
 /// What one chip should look like, and what it looked like before.
 struct Chip {
@@ -122,7 +122,7 @@ impl Checker {
         for ((code, before), same) in codes.iter().zip(before).zip(same.iter_mut()) {
             *same = if code == before { *same + 1 } else { 0 };
             *before = *code;
-            near_end |= code.unsigned_abs() > NEAR_END.unsigned_abs();
+            near_end |= code.unsigned_abs() > NEAR_END;
             longest = longest.max(*same);
         }
         if near_end {

@@ -45,7 +45,7 @@ impl ConversionClock {
 
     /// Periods since the conversion that the clock stands at.
     fn periods_until(&self, at_ns: u64) -> f64 {
-        let whole = at_ns.wrapping_sub(self.base_ns).cast_signed() as f64;
+        let whole = signed(at_ns.wrapping_sub(self.base_ns));
         (whole - self.phase_ns) / self.period_ns
     }
 
@@ -73,7 +73,7 @@ impl ConversionClock {
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "nanoseconds in range")]
     pub fn instant_ns(&self, index: u64) -> u64 {
-        let periods = index.wrapping_sub(self.index).cast_signed() as f64;
+        let periods = signed(index.wrapping_sub(self.index));
         self.base_ns.wrapping_add_signed((self.phase_ns + periods * self.period_ns).round() as i64)
     }
 
@@ -109,7 +109,7 @@ impl ConversionClock {
 
     fn measure(&mut self) {
         let (base_ns, phase_ns, index) = self.window;
-        let passed_ns = self.base_ns.wrapping_sub(base_ns).cast_signed() as f64 + self.phase_ns - phase_ns;
+        let passed_ns = signed(self.base_ns.wrapping_sub(base_ns)) + self.phase_ns - phase_ns;
         let measured_ns = passed_ns / (self.index - index) as f64;
         // A quarter at a time, because the converter's clock drifts with temperature, over minutes. What is far beyond
         // the doubt of a measurement is a step: it is taken as it is.
@@ -129,6 +129,12 @@ impl ConversionClock {
         *self = ConversionClock::new(self.period_ns, self.index + passed, at_ns);
         self.index
     }
+}
+
+/// A wrapped difference as the signed number it stands for.
+#[allow(clippy::cast_possible_wrap, reason = "the wrap is the sign")]
+fn signed(difference: u64) -> f64 {
+    difference as i64 as f64
 }
 
 #[cfg(test)]

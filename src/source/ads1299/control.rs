@@ -116,6 +116,7 @@ impl Control<'_> {
 }
 
 /// Addresses and counts of registers are below 32.
+#[allow(clippy::cast_possible_truncation, reason = "five bits")]
 const fn low_byte(value: usize) -> u8 {
     (value & 0x1F) as u8
 }

@@ -5,15 +5,15 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `plan`, `keys`, `settings` | the table of the configuration, checked |
+//! | `plan`, `keys`, `settings`, `describe` | the table of the configuration, checked |
 //! | [`board`], [`layout`], [`registers`], [`budget`] | what a board is: chips, wiring, register values, the time on the wire |
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
 //! | [`simulated`], `simulation` | simulated chips below it |
-//! | `control`, `proof`, `self_test`, [`fault`] | commands, and start-up that proves the hardware |
+//! | `control`, `proof`, `sync`, `self_test`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
-//! | [`chain`], [`notes`], `about` | the source itself, and what it tells |
+//! | [`chain`], `place`, `trouble`, [`notes`], `about` | the source itself, and what it tells |
 
 mod about;
 pub mod board;
@@ -23,12 +23,14 @@ pub mod chain;
 mod check;
 mod clock;
 mod control;
+mod describe;
 pub mod fault;
 pub mod frame;
 mod impedance;
 mod keys;
 pub mod layout;
 pub mod notes;
+mod place;
 mod plan;
 mod proof;
 mod readback;
@@ -38,6 +40,8 @@ mod self_test;
 mod settings;
 pub mod simulated;
 mod simulation;
+mod sync;
+mod trouble;
 pub mod wire;
 
 pub(super) use plan::KIND;

@@ -167,6 +167,7 @@ impl Model {
 
     /// The bits of the register at `address` that exist on this member: absent channels read 0.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "eight channels at most")]
     pub const fn present_bits(self, address: usize) -> u8 {
         let channels = ((1_u16 << self.n_channels()) - 1) as u8;
         match address {

@@ -1,0 +1,100 @@
+//! A frame's way into a block: decoded, checked, flagged; and what its status words tell of electrodes and triggers.
+
+use std::sync::atomic::Ordering;
+
+use super::board::LeadOffMode;
+use super::chain::Ads1299;
+use super::notes::{Doubt, Note};
+use super::reader::Frame;
+use crate::block::{ChipStatus, Flags, RawBlock};
+
+/// So many frames of a chip in a row are suspect, and the chips are set up again.
+const SUSPECT_FRAMES_MAX: u32 = 25;
+
+impl Ads1299 {
+    /// Decodes and checks a frame into row `n` of `block`; answers its flags.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn place(&mut self, frame: &Frame, block: &mut RawBlock, n: usize) -> Flags {
+        let (n_channels, n_chips) = (self.board.channels.len(), self.board.layout.n_chips());
+        let bytes = self.reader.bytes(frame);
+        let mut flags = Flags::default();
+        let mut suspects = false;
+        for chip in 0..n_chips {
+            let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
+            let finding = self.checker.check(chip, bytes, codes);
+            let mut status = finding.status;
+            let mut doubt = finding.doubt;
+            if frame.torn {
+                status = status.with(ChipStatus::SUSPECT);
+                doubt = doubt.or(Some(Doubt::Torn));
+            }
+            block.status_mut()[n * n_chips + chip] = status.0;
+            if status.has(ChipStatus::SUSPECT) {
+                self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
+                self.suspect[chip] += 1;
+                suspects = true;
+                // A torn frame is the thread's lateness, not the chip's fault.
+                if self.suspect[chip] >= SUSPECT_FRAMES_MAX && !frame.torn {
+                    self.trouble.wanted = true;
+                }
+            } else {
+                self.suspect[chip] = 0;
+            }
+            if let Some(doubt) = doubt {
+                let stuck = matches!(doubt, Doubt::SameCode { .. });
+                if stuck || (self.suspect[chip] == 1 && self.n_suspect == 0) {
+                    let first = frame.index.saturating_sub(u64::from(finding.back));
+                    self.notes.note(Note::Doubted { first, next: frame.index, doubt });
+                }
+            }
+            if status.has(ChipStatus::SATURATED) {
+                flags = flags.with(Flags::SATURATED);
+            }
+            if status.positive_off() | status.negative_off() != 0 {
+                flags = flags.with(Flags::LEAD_OFF);
+            }
+            self.electrodes(chip, status);
+        }
+        if suspects {
+            flags = flags.with(Flags::SUSPECT);
+            self.n_suspect += 1;
+        } else if self.n_suspect > 0 {
+            self.notes.note(Note::Trusted { frame: frame.index, n_frames: self.n_suspect });
+            self.n_suspect = 0;
+            self.trouble.pause_s = 0;
+            self.signs.failing.store(false, Ordering::Relaxed);
+        }
+        self.triggers(frame.index, ChipStatus(block.status_mut()[n * n_chips]));
+        if let Some(impedance) = &mut self.impedance {
+            impedance.take(&block.slab_mut()[n * n_channels..(n + 1) * n_channels], &self.signs);
+        }
+        flags
+    }
+
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn electrodes(&self, chip: usize, status: ChipStatus) {
+        if self.board.lead_off.mode != LeadOffMode::Dc || status.has(ChipStatus::SUSPECT) {
+            return;
+        }
+        let off = status.positive_off() | status.negative_off();
+        for (i, channel) in self.board.channels_of(chip).enumerate() {
+            self.signs.electrodes[channel].off.store(off >> i & 1 == 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Trigger inputs of the first chip that rose.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn triggers(&mut self, frame: u64, status: ChipStatus) {
+        if self.board.trigger_pins == 0 || status.has(ChipStatus::SUSPECT) {
+            return;
+        }
+        let gpio = status.gpio() & self.board.trigger_pins;
+        let rose = gpio & !self.gpio_before;
+        for pin in (1..=4_u8).filter(|pin| rose >> (pin - 1) & 1 == 1) {
+            self.notes.note(Note::Trigger { frame, pin });
+        }
+        self.gpio_before = gpio;
+    }
+}

@@ -1,0 +1,136 @@
+//! Chips and wires that fail in mid-run: what is noticed, and how the chips are set up again while the daemon goes on.
+
+use std::sync::atomic::Ordering;
+
+use super::board::ReadMode;
+use super::chain::Ads1299;
+use super::control::{Control, command};
+use super::fault::ProofError;
+use super::notes::Note;
+use super::proof::set_up_again;
+use super::registers::CLOCK_HZ;
+use super::wire::WireError;
+use crate::source::SpiErrorKind;
+
+/// So many conversions in a row whose transfer failed, and the device is opened again.
+const FAILURES_MAX: u32 = 10;
+
+/// The pause after the first attempt to set up that failed, and the longest, seconds. It doubles.
+const PAUSE_S: (u64, u64) = (1, 60);
+
+/// START must be placed within this part of a conversion, so that the first edge cannot be mistaken.
+const START_DOUBT: f64 = 0.25;
+const START_TRIES: usize = 10;
+
+/// What is done about chips that fail.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Trouble {
+    /// To be set up again; and whether the device is to be opened again before.
+    pub(super) wanted: bool,
+    pub(super) reopen: bool,
+    /// Set up, and no frame has been placed since.
+    pub(super) fresh: bool,
+    /// The last attempt failed, or its chips fail again.
+    pub(super) pause_s: u64,
+    pub(super) again_ns: u64,
+    /// When conversions were missed last: an episode ends with a second without.
+    pub(super) missed_ns: Option<u64>,
+}
+
+impl Ads1299 {
+    /// Begins converting; answers when the first conversion will be. Tried again where the thread was held up in the
+    /// middle of it.
+    ///
+    /// Real time: no allocation, no locks, no logging; waits for the chips.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
+    pub(super) fn begin(&mut self) -> Result<u64, WireError> {
+        let period_ns = self.reader.clock().period_ns();
+        // Four conversions and nine cycles until the first that is settled (SBAS499C, tSETTLE).
+        let settle_ns = (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
+        let mut control = Control { wire: &mut *self.wire, board: &self.board };
+        if self.board.read_mode == ReadMode::Rdatac {
+            control.command_all(command::RDATAC)?;
+        }
+        let mut tries = 1;
+        loop {
+            while control.wire.wait_edge(0)?.is_some() {}
+            let before_ns = control.wire.now_ns();
+            control.start()?;
+            let took_ns = control.wire.now_ns() - before_ns;
+            if took_ns as f64 <= START_DOUBT * period_ns.max(200_000.0) || tries == START_TRIES {
+                return Ok(before_ns + settle_ns);
+            }
+            control.stop()?;
+            let pause_us = (period_ns / 1e3) as u64 + 20;
+            control.wait_us(pause_us);
+            tries += 1;
+        }
+    }
+
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn wire_failed(&mut self, frame: u64, error: WireError) {
+        self.signs.spi_error(match error {
+            WireError::SpiTimeout => SpiErrorKind::Timeout,
+            WireError::Short { .. } => SpiErrorKind::Short,
+            WireError::Spi(_) | WireError::Gpio(_) => SpiErrorKind::Io,
+        });
+        if self.failed_in_a_row <= 1 {
+            self.notes.note(Note::Wire { frame, error });
+        }
+        if error == WireError::SpiTimeout || self.failed_in_a_row >= FAILURES_MAX {
+            (self.trouble.wanted, self.trouble.reopen) = (true, true);
+        }
+    }
+
+    /// Sets the chips up again, if it is time to. True: frames can be expected.
+    ///
+    /// Real time: no allocation, no locks, no logging; waits for the chips.
+    pub(super) fn recover(&mut self) -> bool {
+        let now_ns = self.wire.now_ns();
+        if now_ns < self.trouble.again_ns {
+            return false;
+        }
+        self.signs.failing.store(true, Ordering::Relaxed);
+        self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
+        self.notes.note(Note::SettingUp { frame: self.next_frame });
+        let result = self.set_up();
+        let trouble = &mut self.trouble;
+        trouble.pause_s = (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1);
+        trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
+        (trouble.wanted, trouble.reopen, trouble.fresh) = (false, false, true);
+        self.suspect.fill(0);
+        (self.failed, self.failed_in_a_row) = (0, 0);
+        self.last_edge_ns = self.wire.now_ns();
+        match result {
+            Ok(()) => {
+                // Not well until a frame has been seen to be good.
+                self.n_suspect = self.n_suspect.max(1);
+                true
+            }
+            Err(error) => {
+                self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s });
+                // In a cascade the other chips may convert all the same: their data are worth having.
+                error.chip().is_some() && self.start_again().is_ok()
+            }
+        }
+    }
+
+    /// Real time: no allocation, no locks, no logging; waits for the chips.
+    fn set_up(&mut self) -> Result<(), ProofError> {
+        let of_wire = |error| ProofError::Wire { chip: 0, error };
+        if self.trouble.reopen {
+            self.wire.reopen().map_err(of_wire)?;
+        }
+        let readable = self.read_back.readable();
+        set_up_again(&mut *self.wire, &self.board, &self.wanted, readable)?;
+        self.start_again().map_err(of_wire)
+    }
+
+    /// Real time: no allocation, no locks, no logging; waits for the chips.
+    fn start_again(&mut self) -> Result<(), WireError> {
+        let first_ns = self.begin()?;
+        let index = self.reader.resume(first_ns);
+        self.read_back.proven(index);
+        Ok(())
+    }
+}
