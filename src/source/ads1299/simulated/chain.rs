@@ -3,20 +3,17 @@
 use super::chip::Chip;
 use super::converter::NEVER;
 use super::edges::Edges;
-use super::run::Run;
+use super::effects::{Effects, PortEffects};
+use super::pins::POWER_ON_TICKS;
+use super::run::{First, Run};
+use super::script::Script;
 use super::setup::{ClockSource, Setup};
 use super::shift::ShiftLine;
 use super::truth::{Counts, Note, Truth, Violation};
-use crate::source::ads1299::wire::{Edge, Pin};
+use crate::source::ads1299::wire::Edge;
 
-/// tCLK of the power-on reset (tPOR).
-const POWER_ON_TICKS: u32 = 1 << 18;
-/// tCLK that a chip needs after RESET.
-const RESET_TICKS: u32 = 18;
 /// tCLK before a conversion in which STOP does not stop it any more (tSDSU).
 const STOP_TICKS: u32 = 16;
-/// tCLK that RESET must be low at least.
-const RESET_PULSE_TICKS: u32 = 2;
 
 /// All chips of a bench, without threads and without a clock of its own: whoever drives it says what time it is, in
 /// nanoseconds of one clock that never goes back. An instant before the latest one counts as the latest one.
@@ -25,15 +22,19 @@ pub struct Chain {
     pub(super) setup: Setup,
     pub(super) chips: Vec<Chip>,
     pub(super) ports: Vec<Port>,
-    edges: Edges,
+    pub(super) edges: Edges,
     pub(super) run: Run,
     pub(super) truth: Truth,
     pub(super) counts: Counts,
+    pub(super) script: Script,
+    pub(super) effects: Effects,
     pub(super) now_ns: u64,
-    /// When the next conversion of any chip is due.
+    /// When the next conversion of any chip is due, or a fault ends.
     next_ns: u64,
-    start_high: bool,
-    reset_low_ns: u64,
+    /// The chip that faults wait for: the one behind DRDY.
+    leader: usize,
+    pub(super) start_high: bool,
+    pub(super) reset_low_ns: u64,
 }
 
 /// One chip select.
@@ -48,10 +49,15 @@ pub(super) struct Port {
     /// The latest SCLK edge.
     pub(super) clocked_ns: u64,
     /// The index that the next read should latch, and how many conversions were made before it.
-    next_read: u64,
-    n_made: u64,
+    pub(super) next_read: u64,
+    pub(super) n_made: u64,
     /// The frame that was read last has this index.
-    last_read: Option<u64>,
+    pub(super) last_read: Option<u64>,
+    /// The frame that this transfer reads has this index.
+    pub(super) reads: Option<u64>,
+    /// It straddles an update.
+    pub(super) straddles: bool,
+    pub(super) effects: PortEffects,
 }
 
 impl Chain {
@@ -75,6 +81,9 @@ impl Chain {
                 next_read: 0,
                 n_made: 0,
                 last_read: None,
+                reads: None,
+                straddles: false,
+                effects: PortEffects::default(),
             });
         }
         let mut chain = Chain {
@@ -84,8 +93,11 @@ impl Chain {
             run: Run::new(setup.run_by_hand),
             truth: Truth::new(setup.notes_max),
             counts: Counts::default(),
+            script: Script::new(&setup.faults, setup.seed),
+            effects: Effects::new(setup.gap_bits),
             now_ns: 0,
             next_ns: NEVER,
+            leader: setup.drdy_of.unwrap_or(0),
             start_high: setup.start_tied_high && !setup.pins.start,
             reset_low_ns: 0,
             setup: setup.clone(),
@@ -99,6 +111,10 @@ impl Chain {
             let ready_ns = chain.chips[chip].busy_until_ns;
             chain.update(chip, ready_ns, 0, false);
             chain.set_repeats(chip);
+        }
+        let at_power_up: Vec<_> = chain.script.at_power_up().collect();
+        for (i, planned) in at_power_up {
+            chain.strike(i, planned, 0, 0);
         }
         chain
     }
@@ -128,6 +144,7 @@ impl Chain {
         while self.next_ns <= to_ns {
             let at_ns = self.next_ns;
             self.now_ns = self.now_ns.max(at_ns);
+            self.suffer(at_ns);
             for chip in 0..self.chips.len() {
                 if self.chips[chip].converter.next_ns() == at_ns {
                     self.convert(chip, at_ns);
@@ -138,6 +155,26 @@ impl Chain {
         self.now_ns = self.now_ns.max(to_ns);
     }
 
+    /// Faults strike and end.
+    fn suffer(&mut self, at_ns: u64) {
+        if self.effects.next_end_ns <= at_ns {
+            self.end_effects(at_ns);
+        }
+        if self.effects.spurious_ns <= at_ns {
+            self.effects.spurious_ns = NEVER;
+            self.counts.n_edges_spurious += 1;
+            self.edges.edge(at_ns, &mut self.counts);
+        }
+        let Some(leader) = self.chips.get(self.leader) else { return };
+        let index = leader.next_index;
+        if self.script.next_index() <= index
+            && leader.converter.next_ns() == at_ns
+            && leader.converter.period_ticks() == self.run.period_ticks()
+        {
+            self.strike_all(index, at_ns);
+        }
+    }
+
     /// When something will happen next if nobody does anything: a conversion, or an event that the host can read;
     /// `u64::MAX` for never.
     ///
@@ -145,12 +182,6 @@ impl Chain {
     #[must_use]
     pub fn next_ns(&self) -> u64 {
         self.next_ns.min(self.edges.ready_ns().unwrap_or(NEVER))
-    }
-
-    /// When the next conversion is complete, `u64::MAX` for never.
-    #[must_use]
-    pub fn next_conversion_ns(&self) -> u64 {
-        self.next_ns
     }
 
     /// Takes the oldest event of DRDY that the kernel has made by `now_ns`, to which time goes on.
@@ -178,78 +209,6 @@ impl Chain {
         chip.is_alive() && chip.fell_ns > 0 && !clocked && self.now_ns < rises_ns
     }
 
-    /// A control pin takes a level at `at_ns`. Pins that are not wired do not move.
-    pub fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool) {
-        self.run_to(at_ns);
-        let at_ns = self.now_ns;
-        match pin {
-            Pin::Start if self.setup.pins.start => {
-                if high && !self.start_high {
-                    self.chips.iter_mut().for_each(|chip| chip.done = false);
-                }
-                self.start_high = high;
-                for chip in 0..self.chips.len() {
-                    self.update(chip, at_ns, 0, true);
-                }
-            }
-            Pin::Reset if self.setup.pins.reset => self.set_reset(at_ns, high),
-            Pin::PowerDown if self.setup.pins.power_down => self.set_power(at_ns, high),
-            _ => {}
-        }
-        self.truth.publish(&self.counts);
-    }
-
-    fn set_reset(&mut self, at_ns: u64, high: bool) {
-        for chip in 0..self.chips.len() {
-            let state = &mut self.chips[chip];
-            if state.held != high {
-                continue;
-            }
-            state.held = !high;
-            let long_ns = state.converter.clocks_ns(RESET_PULSE_TICKS);
-            if !high {
-                self.reset_low_ns = at_ns;
-            } else if at_ns - self.reset_low_ns >= long_ns {
-                self.reset(chip, at_ns);
-                continue;
-            } else {
-                self.violation(chip, at_ns, Violation::ResetPulse);
-            }
-            self.update(chip, at_ns, 0, false);
-        }
-    }
-
-    fn set_power(&mut self, at_ns: u64, high: bool) {
-        for chip in 0..self.chips.len() {
-            let state = &mut self.chips[chip];
-            if state.powered == high {
-                continue;
-            }
-            state.powered = high;
-            self.ports[state.select].line.clear();
-            if high {
-                self.reset(chip, at_ns);
-                let state = &mut self.chips[chip];
-                state.busy_until_ns = at_ns + state.converter.clocks_ns(POWER_ON_TICKS);
-            } else {
-                self.run.disturb();
-                self.update(chip, at_ns, 0, false);
-            }
-        }
-    }
-
-    /// A chip returns to its defaults: RESET by pin or command, power.
-    pub(super) fn reset(&mut self, chip: usize, at_ns: u64) {
-        self.run.disturb();
-        let state = &mut self.chips[chip];
-        state.reset(at_ns);
-        let ready_ns = at_ns + state.converter.clocks_ns(RESET_TICKS);
-        state.busy_until_ns = ready_ns;
-        self.set_repeats(chip);
-        self.distribute_clock(at_ns);
-        self.update(chip, ready_ns, 0, false);
-    }
-
     /// Tells the line which chip repeats its frame instead of passing on what its neighbour sends.
     pub(super) fn set_repeats(&mut self, chip: usize) {
         let port = &mut self.ports[self.chips[chip].select];
@@ -266,7 +225,9 @@ impl Chain {
                 }
                 _ => true,
             };
-            let clocked = driven && self.setup.chips().nth(chip).is_some_and(|chip| chip.clocked);
+            let clocked = driven
+                && !self.chips[chip].effects.no_clock
+                && self.setup.chips().nth(chip).is_some_and(|chip| chip.clocked);
             if self.chips[chip].clocked != clocked {
                 self.chips[chip].clocked = clocked;
                 self.update(chip, at_ns, 0, false);
@@ -301,15 +262,15 @@ impl Chain {
         state.converter.start(at_ns, state.registers.period_ticks(), wait_ticks);
         state.front.retune(&state.registers, at_ns);
         let (first_ns, tick_q32) = (state.converter.next_ns(), state.converter.tick_q32());
-        if !by_host {
-            state.next_index = self.run.index_at(first_ns, tick_q32);
-            self.schedule();
-            return;
-        }
-        if self.truth.take_arm() {
+        if by_host && self.truth.take_arm() {
             self.run.arm();
         }
-        let first = self.run.start(first_ns, state.converter.period_ticks(), tick_q32, others_run);
+        let state = &mut self.chips[chip];
+        let first = if by_host {
+            self.run.start(first_ns, state.converter.period_ticks(), tick_q32, others_run)
+        } else {
+            First { index: self.run.index_at(first_ns, tick_q32), begins: false }
+        };
         state.next_index = first.index;
         if first.begins {
             self.begin_run(first_ns);
@@ -330,10 +291,12 @@ impl Chain {
         self.counts =
             Counts { n_conversions: 0, n_made: 0, n_down: 0, n_reads: 0, n_unread: 0, n_repeated: 0, ..self.counts };
         self.truth.note(&mut self.counts, Note::RunBegan { first_ns });
+        self.script.begin();
     }
 
-    fn schedule(&mut self) {
-        self.next_ns = self.chips.iter().map(|chip| chip.converter.next_ns()).min().unwrap_or(NEVER);
+    pub(super) fn schedule(&mut self) {
+        let fault_ns = self.effects.next_end_ns.min(self.effects.spurious_ns);
+        self.next_ns = self.chips.iter().map(|chip| chip.converter.next_ns()).fold(fault_ns, u64::min);
     }
 
     /// A conversion is complete: the frame is made, DRDY falls.
@@ -356,42 +319,15 @@ impl Chain {
             state.converter.stop();
         }
         if state.continuous {
-            self.ports[state.select].line.load(state.place, state.out());
+            self.load_frame(chip);
         }
-        if self.setup.drdy_of.unwrap_or(0) == chip {
+        if self.leader == chip {
             self.counts.n_made += 1;
             self.counts.n_conversions = index + 1;
             self.counts.n_down = (index + 1).saturating_sub(self.counts.n_made);
         }
         if self.setup.drdy_of == Some(chip) {
             self.edges.edge(at_ns, &mut self.counts);
-        }
-    }
-
-    /// The host reads the frame of the latest conversion of `select`.
-    pub(super) fn count_read(&mut self, select: usize) {
-        let port = &mut self.ports[select];
-        let Some(chip) = self.chips.get(port.chips.start).filter(|chip| chip.n_made > 0) else { return };
-        if !self.run.has_begun() {
-            return;
-        }
-        let (index, repeated) = (chip.index, port.last_read == Some(chip.index));
-        let n_unread = if repeated { 0 } else { (chip.n_made - port.n_made).saturating_sub(1) };
-        let note = if repeated {
-            Some(Note::Repeated { select, conversion: index })
-        } else if index != port.next_read {
-            Some(Note::Skipped { select, first: port.next_read, read: index, n_unread })
-        } else {
-            None
-        };
-        (port.last_read, port.next_read, port.n_made) = (Some(index), index + 1, chip.n_made);
-        if select == 0 {
-            self.counts.n_reads += 1;
-            self.counts.n_unread += n_unread;
-            self.counts.n_repeated += u64::from(repeated);
-        }
-        if let Some(note) = note {
-            self.truth.note(&mut self.counts, note);
         }
     }
 

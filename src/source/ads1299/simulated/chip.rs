@@ -2,9 +2,11 @@
 
 use super::converter::Converter;
 use super::decoder::Decoder;
+use super::effects::ChipEffects;
 use super::front::Front;
 use super::registers::Registers;
 use super::setup::{ChipSetup, Setup};
+use super::truth::Touched;
 
 /// Bytes of the longest frame.
 pub(super) const FRAME_BYTES_MAX: usize = 27;
@@ -45,6 +47,15 @@ pub(super) struct Chip {
     pub(super) next_index: u64,
     /// Conversions made since the run began.
     pub(super) n_made: u64,
+    /// Faults that last.
+    pub(super) effects: ChipEffects,
+    /// What spoiled `frame`.
+    touched: Touched,
+    /// A fault returned it to its defaults, and the host did nothing about it yet.
+    pub(super) reverted: bool,
+    /// A register that ignores so many writes.
+    pub(super) deaf_to: (u8, u32),
+    pub(super) deaf_to_sdatac: u32,
     /// When DRDY fell.
     pub(super) fell_ns: u64,
 }
@@ -74,6 +85,11 @@ impl Chip {
             index: 0,
             next_index: 0,
             n_made: 0,
+            effects: ChipEffects::default(),
+            touched: Touched::NONE,
+            reverted: false,
+            deaf_to: (0, 0),
+            deaf_to_sdatac: 0,
             fell_ns: 0,
         }
     }
@@ -104,10 +120,47 @@ impl Chip {
     pub(super) fn convert(&mut self, index: u64, at_ns: u64) {
         self.index = index;
         self.n_made += 1;
-        self.frame[..3].copy_from_slice(&self.registers.status_word());
         let codes = self.front.codes(index, at_ns);
+        if self.effects.any {
+            self.convert_spoiled(codes);
+            return;
+        }
+        self.touched = Touched::NONE;
+        self.frame[..3].copy_from_slice(&self.registers.status_word());
         for (out, code) in self.frame[3..].chunks_exact_mut(3).zip(codes) {
             out.copy_from_slice(&code.to_be_bytes()[1..]);
         }
+    }
+
+    /// The same while faults last.
+    #[cold]
+    fn convert_spoiled(&mut self, codes: [i32; 8]) {
+        let effects = self.effects;
+        self.touched = effects.touched();
+        if effects.frame_stuck {
+            return;
+        }
+        self.frame[..3].copy_from_slice(&self.registers.status_word());
+        if effects.nibble_bad {
+            self.frame[0] ^= 0x40;
+        }
+        for (i, (out, code)) in self.frame[3..].chunks_exact_mut(3).zip(codes).enumerate() {
+            let has = |bits: u8| bits >> i & 1 != 0;
+            let code = match () {
+                () if has(effects.stuck) => continue,
+                () if has(effects.high) => 0x007F_FFFF,
+                () if has(effects.low) => -0x0080_0000,
+                () => code,
+            };
+            out.copy_from_slice(&code.to_be_bytes()[1..]);
+        }
+    }
+
+    /// What spoils the frame if it is read now.
+    pub(super) fn touched(&self) -> Touched {
+        self.touched
+            .with_if(self.effects.zeros, Touched::ZEROS)
+            .with_if(self.effects.no_clock, Touched::NO_CLOCK)
+            .with_if(self.reverted, Touched::REVERTED)
     }
 }

@@ -29,6 +29,13 @@ pub(super) struct Edges {
     last_interrupt_ns: u64,
     /// The kernel's thread does not run while this is set: one event for all edges, with the time of the newest.
     thread_stands: bool,
+    /// Edges that make no interrupt.
+    n_to_drop: u32,
+    /// Edges until the kernel's thread runs again.
+    n_to_coalesce: u32,
+    /// Edges until interrupts are on again.
+    n_to_merge: u32,
+    more_jitter_ns: u64,
 }
 
 impl Edges {
@@ -41,14 +48,58 @@ impl Edges {
             n_events: 0,
             last_interrupt_ns: 0,
             thread_stands: false,
+            n_to_drop: 0,
+            n_to_coalesce: 0,
+            n_to_merge: 0,
+            more_jitter_ns: 0,
         }
+    }
+
+    /// The next `n_edges` make no interrupt.
+    pub(super) fn drop_next(&mut self, n_edges: u32) {
+        self.n_to_drop = n_edges;
+    }
+
+    /// The next `n_edges` become one event.
+    pub(super) fn coalesce_next(&mut self, n_edges: u32) {
+        self.n_to_coalesce = n_edges;
+    }
+
+    /// The next `n_edges` become one interrupt.
+    pub(super) fn merge_next(&mut self, n_edges: u32) {
+        self.n_to_merge = n_edges;
+    }
+
+    pub(super) fn set_more_jitter(&mut self, jitter_ns: u64) {
+        self.more_jitter_ns = jitter_ns;
     }
 
     /// DRDY falls.
     pub(super) fn edge(&mut self, at_ns: u64, counts: &mut Counts) {
         counts.n_edges += 1;
-        let jitter_ns = if self.delays.jitter_ns == 0 { 0 } else { self.noise.below(self.delays.jitter_ns + 1) };
+        if self.n_to_drop > 0 {
+            self.n_to_drop -= 1;
+            counts.n_edges_dropped += 1;
+            return;
+        }
+        if self.n_to_merge > 1 {
+            self.n_to_merge -= 1;
+            counts.n_edges_merged += 1;
+            return;
+        }
+        self.n_to_merge = 0;
+        if self.n_to_coalesce > 0 {
+            self.thread_stands = true;
+        }
+        let most_ns = self.delays.jitter_ns + self.more_jitter_ns;
+        let jitter_ns = if most_ns == 0 { 0 } else { self.noise.below(most_ns + 1) };
         self.interrupt(at_ns + self.delays.interrupt_ns + jitter_ns, counts);
+        if self.n_to_coalesce > 0 {
+            self.n_to_coalesce -= 1;
+            if self.n_to_coalesce == 0 {
+                self.hold_thread(false);
+            }
+        }
     }
 
     fn interrupt(&mut self, at_ns: u64, counts: &mut Counts) {
@@ -61,6 +112,7 @@ impl Edges {
             // The thread did not run yet: one event for both, with the time of this one.
             last.edge.at_ns = at_ns;
             last.edge.n_interrupts = self.n_interrupts;
+            counts.n_edges_coalesced += 1;
             return;
         }
         if self.events.len() == EVENTS_MAX {

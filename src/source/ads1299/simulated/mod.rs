@@ -25,10 +25,15 @@ mod chip;
 mod converter;
 mod decoder;
 mod edges;
+mod effects;
+mod faults;
 mod front;
 mod noise;
+mod pins;
+mod reads;
 mod registers;
 mod run;
+mod script;
 mod setup;
 mod shift;
 mod signal;
@@ -37,9 +42,10 @@ mod truth;
 mod wire;
 
 pub use chain::Chain;
+pub use faults::{Fault, Planned, Side, When, Which};
 pub use setup::{ChainReadback, ChipSetup, ClockSource, HostDelays, Model, Pins, RdatacTakes, SelectSetup, Setup};
 pub use signal::Signal;
-pub use truth::{Counts, Note, Truth, Violation};
+pub use truth::{Counts, Note, Touched, Truth, Violation};
 pub use wire::{Clock, SimulatedWire};
 
 #[cfg(test)]

@@ -25,4 +25,9 @@ impl Noise {
     pub(super) fn below(&mut self, n: u64) -> u64 {
         u64::try_from((u128::from(self.next()) * u128::from(n)) >> 64).unwrap_or(0)
     }
+
+    /// Evenly spread from 0 to below 1.
+    pub(super) fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }

@@ -1,5 +1,6 @@
 //! What is on the simulated bench: chips and how they are wired, the clock, the host's delays.
 
+use super::faults::Planned;
 use super::signal::Signal;
 
 /// A model of the family. Its frame holds a status word and its channels, three bytes each.
@@ -172,6 +173,8 @@ pub struct Setup {
     pub signal: Signal,
     /// Delays on the host's side.
     pub delays: HostDelays,
+    /// What goes wrong. Faults of the run strike in every run anew.
+    pub faults: Vec<Planned>,
     /// Of everything that is random.
     pub seed: u64,
     /// Runs begin only where [`super::Truth::arm`] says so; before that no fault strikes.
@@ -197,6 +200,7 @@ impl Default for Setup {
             powered_ns: 0,
             signal: Signal::Counter,
             delays: HostDelays::default(),
+            faults: Vec::new(),
             seed: 1,
             run_by_hand: false,
             notes_max: 65_536,

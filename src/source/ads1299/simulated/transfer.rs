@@ -5,7 +5,7 @@ use super::chip::FRAME_BYTES_MAX;
 use super::decoder::{Command, Word};
 use super::registers::CONFIG1;
 use super::setup::{ChainReadback, RdatacTakes};
-use super::truth::Violation;
+use super::truth::{Note, Violation};
 use crate::source::ads1299::wire::{Hz, WireError};
 
 /// tCLK between two bytes of commands (tSDECODE), and from the last SCLK edge to CS high (tSCCS).
@@ -18,6 +18,8 @@ const UPDATE_TICKS: u32 = 4;
 const WAKE_TICKS: u32 = 64;
 /// Up to this SCLK bytes of a command may follow each other at once: one takes 4 tCLK.
 const COMMAND_CLOCK_HZ: Hz = 4_000_000;
+/// What the kernel gives a transfer before it calls it timed out (spi.c, `spi_transfer_wait`).
+const TIMEOUT_NS: u64 = 200_000_000;
 /// The fastest SCLK.
 const CLOCK_MAX_HZ: Hz = 20_000_000;
 
@@ -45,7 +47,7 @@ impl Chain {
     /// Fast because runs of zeros, which frames are read with, are clocked out in one copy and never decoded.
     ///
     /// # Errors
-    /// When there is no such select.
+    /// When there is no such select, or by a fault.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub fn transfer(
@@ -64,6 +66,9 @@ impl Chain {
             return (self.now_ns, Err(WireError::Spi(NO_DEVICE)));
         }
         let n_bytes = tx.len().min(rx.len());
+        if let Some(error) = self.effects.take_failure(n_bytes) {
+            return (self.now_ns, Err(self.fail(select, error)));
+        }
         let bytes =
             Bytes { from_ns: self.now_ns, byte_q32: ((8_000_000_000 << 31) / u64::from(clock_hz)) << 1, clock_hz };
         self.check_select(select, clock_hz);
@@ -89,8 +94,21 @@ impl Chain {
         if !self.ports[select].chips.clone().any(|chip| self.chips[chip].powered) {
             rx.fill(self.setup.float);
         }
+        self.finish_read(select, rx);
         self.truth.publish(&self.counts);
         (end_ns, Ok(()))
+    }
+
+    #[cold]
+    fn fail(&mut self, select: usize, error: WireError) -> WireError {
+        self.counts.n_failed += 1;
+        let conversion = self.chips.get(self.ports[select].chips.start).map_or(0, |chip| chip.index);
+        self.truth.note(&mut self.counts, Note::Failed { select, conversion });
+        if error == WireError::SpiTimeout {
+            self.run_to(self.now_ns + TIMEOUT_NS);
+        }
+        self.truth.publish(&self.counts);
+        error
     }
 
     fn check_select(&mut self, select: usize, clock_hz: Hz) {
@@ -132,6 +150,7 @@ impl Chain {
             self.ports[select].line.shift_out(rx);
             return;
         }
+        self.ports[select].straddles = true;
         // The read straddles the update: what is still to come has moved by the bits that were clocked before it.
         let n_clean = (0..rx.len()).take_while(|i| bytes.after(first + i + 1) <= unsafe_ns).count();
         let (clean, moved) = rx.split_at_mut(n_clean);
@@ -216,8 +235,7 @@ impl Chain {
                     }
                 }
                 let n_bytes = state.n_bytes.max(usize::from(n)).min(FRAME_BYTES_MAX);
-                let (select, place) = (state.select, state.place);
-                self.ports[select].line.load(place, &answer[..n_bytes]);
+                self.load_answer(chip, &answer[..n_bytes]);
             }
             Word::Write { address, value } => self.write(chip, address, value, at_ns),
         }
@@ -256,10 +274,11 @@ impl Chain {
                 self.update(chip, at_ns, 0, true);
             }
             Command::Rdatac => state.continuous = true,
+            Command::Sdatac if state.deaf_to_sdatac > 0 => state.deaf_to_sdatac -= 1,
             Command::Sdatac => state.continuous = false,
             Command::Rdata => {
                 let (select, place) = (state.select, state.place);
-                self.ports[select].line.load(place, state.out());
+                self.load_frame(chip);
                 if place == 0 {
                     self.count_read(select);
                 }
@@ -269,9 +288,14 @@ impl Chain {
 
     fn write(&mut self, chip: usize, address: u8, value: u8, at_ns: u64) {
         let state = &mut self.chips[chip];
+        if state.deaf_to.0 == address && state.deaf_to.1 > 0 {
+            state.deaf_to.1 -= 1;
+            return;
+        }
         let right = state.registers.write(address, value);
         state.front.retune(&state.registers, at_ns);
         if address == CONFIG1 {
+            state.reverted = false;
             self.set_repeats(chip);
             self.distribute_clock(at_ns);
             // The digital filter starts again.

@@ -66,6 +66,33 @@ pub enum Note {
         /// The conversion.
         conversion: u64,
     },
+    /// A frame was read that is not what the converters should have made, or that did not arrive as it was.
+    Touched {
+        /// The chip select.
+        select: usize,
+        /// The conversion, of the first chip of the select.
+        conversion: u64,
+        /// One bit per chip of the bench.
+        chips: u32,
+        /// By what.
+        by: Touched,
+    },
+    /// A transfer failed.
+    Failed {
+        /// The chip select.
+        select: usize,
+        /// The latest conversion at that time.
+        conversion: u64,
+    },
+    /// A fault of the plan struck.
+    Struck {
+        /// Its place in [`super::Setup::faults`].
+        fault: usize,
+        /// The conversion that is the first to suffer.
+        conversion: u64,
+        /// When.
+        at_ns: u64,
+    },
     /// The host did not keep a time.
     Violation {
         /// The chip.
@@ -75,6 +102,53 @@ pub enum Note {
         /// Which time.
         violation: Violation,
     },
+}
+
+/// What spoiled a frame: a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Touched(u16);
+
+impl Touched {
+    /// Nothing.
+    pub const NONE: Touched = Touched(0);
+    /// The chip put out zeros.
+    pub const ZEROS: Touched = Touched(1);
+    /// The sync nibble was wrong.
+    pub const NIBBLE: Touched = Touched(1 << 1);
+    /// The chip put out an old frame.
+    pub const FRAME_STUCK: Touched = Touched(1 << 2);
+    /// A channel kept its code.
+    pub const CHANNEL_STUCK: Touched = Touched(1 << 3);
+    /// A channel was at full scale.
+    pub const RAIL: Touched = Touched(1 << 4);
+    /// An electrode was off.
+    pub const ELECTRODE_OFF: Touched = Touched(1 << 5);
+    /// The chip had no clock.
+    pub const NO_CLOCK: Touched = Touched(1 << 6);
+    /// The chip had gone back to its defaults.
+    pub const REVERTED: Touched = Touched(1 << 7);
+    /// The chip's frame was of another conversion than that of the first chip of the select.
+    pub const OUT_OF_STEP: Touched = Touched(1 << 8);
+    /// Bits were shifted on the bus, or between the chips.
+    pub const SHIFT: Touched = Touched(1 << 9);
+    /// The host's input floated.
+    pub const FLOAT: Touched = Touched(1 << 10);
+    /// The read straddled the update of the output register (RDATAC).
+    pub const STRADDLE: Touched = Touched(1 << 11);
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub const fn has(self, other: Touched) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(super) const fn with(self, other: Touched) -> Touched {
+        Touched(self.0 | other.0)
+    }
+
+    pub(super) const fn with_if(self, so: bool, other: Touched) -> Touched {
+        if so { self.with(other) } else { self }
+    }
 }
 
 macro_rules! counts {
@@ -115,8 +189,22 @@ counts! {
     n_repeated,
     /// Transfers.
     n_transfers,
-    /// Edges of DRDY.
+    /// Of those that were read, the frames of the first select that are not as they should be.
+    n_touched,
+    /// Transfers that failed.
+    n_failed,
+    /// Faults that struck.
+    n_faults,
+    /// Edges of DRDY, spurious ones included.
     n_edges,
+    /// Edges without a conversion.
+    n_edges_spurious,
+    /// Edges that made no interrupt.
+    n_edges_dropped,
+    /// Edges that became one interrupt with the next one.
+    n_edges_merged,
+    /// Interrupts that became one event with the one before.
+    n_edges_coalesced,
     /// Hard interrupts made of them.
     n_interrupts,
     /// Events made of those.

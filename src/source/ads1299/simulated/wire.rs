@@ -128,7 +128,8 @@ impl Wire for SimulatedWire {
         loop {
             if let Some(edge) = self.chain.take_edge(self.now_ns) {
                 if waited {
-                    self.pass(self.now_ns + self.delays.wake_ns);
+                    let stall_ns = self.chain.take_stall();
+                    self.pass(self.now_ns + self.delays.wake_ns + stall_ns);
                 }
                 return Ok(Some(edge));
             }
