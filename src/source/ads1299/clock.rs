@@ -17,7 +17,7 @@ const GUARD_NS_MIN: f64 = 2_000.0;
 
 /// Period and phase of the conversions.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ConversionClock {
+pub(super) struct ConversionClock {
     period_ns: f64,
     /// The instant of conversion `index`, as `base_ns + phase_ns`: a whole part and a small remainder, because an
     /// `f64` of nanoseconds since boot would round.
@@ -31,7 +31,7 @@ pub struct ConversionClock {
 impl ConversionClock {
     /// A clock whose conversion `index` was at `at_ns`.
     #[must_use]
-    pub fn new(period_ns: f64, index: u64, at_ns: u64) -> ConversionClock {
+    pub(super) fn new(period_ns: f64, index: u64, at_ns: u64) -> ConversionClock {
         ConversionClock { period_ns, base_ns: at_ns, phase_ns: 0.0, index, window: (at_ns, 0.0, index) }
     }
 
@@ -39,7 +39,7 @@ impl ConversionClock {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
-    pub fn period_ns(&self) -> f64 {
+    pub(super) fn period_ns(&self) -> f64 {
         self.period_ns
     }
 
@@ -53,7 +53,7 @@ impl ConversionClock {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
-    pub fn guard(&self) -> f64 {
+    pub(super) fn guard(&self) -> f64 {
         GUARD.max(GUARD_NS_MIN / self.period_ns).min(0.2)
     }
 
@@ -62,7 +62,7 @@ impl ConversionClock {
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "2^63 conversions are 18 million years at 16 kHz")]
-    pub fn newest_at(&self, at_ns: u64, periods: f64) -> u64 {
+    pub(super) fn newest_at(&self, at_ns: u64, periods: f64) -> u64 {
         let conversions = (self.periods_until(at_ns) + periods).floor() as i64;
         self.index.saturating_add_signed(conversions)
     }
@@ -72,7 +72,7 @@ impl ConversionClock {
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "nanoseconds in range")]
-    pub fn instant_ns(&self, index: u64) -> u64 {
+    pub(super) fn instant_ns(&self, index: u64) -> u64 {
         let periods = signed(index.wrapping_sub(self.index));
         self.base_ns.wrapping_add_signed((self.phase_ns + periods * self.period_ns).round() as i64)
     }
@@ -80,7 +80,7 @@ impl ConversionClock {
     /// Takes an edge that was stamped at `at_ns` in; answers the conversion that it announces.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub fn edge(&mut self, at_ns: u64) -> u64 {
+    pub(super) fn edge(&mut self, at_ns: u64) -> u64 {
         let index = self.newest_at(at_ns, self.guard());
         if index < self.index {
             // From before the clock was set: it says nothing.
@@ -124,7 +124,7 @@ impl ConversionClock {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of conversions")]
-    pub fn resume(&mut self, at_ns: u64) -> u64 {
+    pub(super) fn resume(&mut self, at_ns: u64) -> u64 {
         let passed = self.periods_until(at_ns).round().max(1.0) as u64;
         *self = ConversionClock::new(self.period_ns, self.index + passed, at_ns);
         self.index

@@ -33,7 +33,7 @@ const RATE_TOLERANCE_CRYSTAL: f64 = 0.001;
 
 /// What start-up found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Proof {
+pub(super) struct Proof {
     /// Each chip's ID register; `None` where it cannot be asked.
     pub ids: Vec<Option<u8>>,
     /// What each chip's registers hold, read back where that is possible.

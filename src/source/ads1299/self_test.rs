@@ -20,7 +20,7 @@ const OFFSET_UV_MAX: f64 = 300.0;
 
 /// What was measured, by channel; `None` for channels that are off.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct SelfTest {
+pub(super) struct SelfTest {
     /// Noise with shorted inputs, uV rms.
     pub noise_uv: Vec<Option<f64>>,
     /// Half of the test signal's step, uV.

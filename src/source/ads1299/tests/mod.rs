@@ -1,5 +1,6 @@
 //! The driver against the simulated chips, on a clock that only its own waits and transfers move.
 
+mod faults;
 mod rig;
 mod settings;
 mod start_up;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::block::{Cause, ChipStatus, RawBlock};
 use crate::config::{AutoOr, Document, Mistakes};
@@ -30,6 +31,10 @@ pub(super) struct Rig {
     pub(super) wrong: Vec<(u64, bool)>,
     pub(super) check: bool,
     next_frame: u64,
+    /// The chips' own count of conversions less the source's: moved by at most one each time they were set up again.
+    offset: i64,
+    n_set_up: u64,
+    pub(super) farthest: i64,
 }
 
 /// The bench of a table `[source]`, changed by `change`; proven, and not started.
@@ -60,6 +65,9 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
         wrong: Vec::new(),
         check: true,
         next_frame: 0,
+        offset: 0,
+        n_set_up: 0,
+        farthest: 0,
     })
 }
 
@@ -88,16 +96,51 @@ impl Rig {
         assert_eq!(head.lost.total() + self.n_delivered, head.first_frame, "delivered or lost: {head:?}");
         self.next_frame = head.next_frame();
         self.n_delivered += head.n_frames as u64;
-        let rows = self.block.codes().chunks_exact(n_channels).zip(self.block.status().chunks_exact(n_chips));
+        let block = std::mem::replace(&mut self.block, RawBlock::new(self.source.stream(), n_chips));
+        let rows = block.codes().chunks_exact(n_channels).zip(block.status().chunks_exact(n_chips));
         for (i, (codes, status)) in rows.enumerate() {
             let frame = head.first_frame + i as u64;
             let flagged = status.iter().any(|word| ChipStatus(*word).has(ChipStatus::SUSPECT));
             self.n_flagged += u64::from(flagged);
-            let right = || codes.iter().enumerate().all(|(channel, code)| *code == counter_code(frame, channel));
-            if self.check && !right() {
+            if self.check && !self.is_right(frame, codes) {
                 self.wrong.push((frame, flagged));
             }
         }
+        self.block = block;
+    }
+
+    /// Whether the codes are those of the frame. Since the chips were set up again the index may be off by one.
+    fn is_right(&mut self, frame: u64, codes: &[i32]) -> bool {
+        let fits = |offset: i64| {
+            let conversion = frame.saturating_add_signed(offset);
+            codes.iter().enumerate().all(|(channel, code)| *code == counter_code(conversion, channel))
+        };
+        if fits(self.offset) {
+            return true;
+        }
+        let n_set_up = self.source.signs().map_or(0, |signs| signs.n_reinits.load(Ordering::Relaxed));
+        if n_set_up == self.n_set_up {
+            return false;
+        }
+        // Elapsed time by the measured rate, to the nearest conversion.
+        match [self.offset - 1, self.offset + 1].into_iter().find(|offset| fits(*offset)) {
+            Some(offset) => {
+                (self.offset, self.n_set_up) = (offset, n_set_up);
+                self.farthest = self.farthest.max(offset.abs());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Frames that were not what their index says, were not flagged, and lie in no span that was called unproven.
+    pub(super) fn unmarked(&self) -> Vec<u64> {
+        let doubted = |frame: u64| {
+            self.told.iter().any(
+                |note| matches!(note, Note::Doubted { first, next, .. } if (*first..*next).contains(&frame)),
+            )
+        };
+        self.wrong.iter().filter(|(frame, flagged)| !flagged && !doubted(*frame)).map(|(frame, _)| *frame).collect()
     }
 
     /// Frames lost to `cause` so far.

@@ -1,0 +1,181 @@
+//! Every fault of the menu alone, for a simulated minute: it is found, named and counted, and no wrong sample goes out
+//! without a mark.
+
+use super::rig::{Rig, rig};
+use crate::block::Cause;
+use crate::source::Source;
+use crate::source::ads1299::notes::{Doubt, Note};
+use crate::source::ads1299::simulated::{Fault, Planned, Side, When, Which};
+
+/// A minute at 4 kHz.
+const MINUTE: u64 = 240_000;
+
+/// When the fault strikes.
+const AT: u64 = 40_001;
+
+/// A minute on the board of `text` with one fault.
+fn minute(text: &str, fault: Fault) -> Rig {
+    let mut rig = rig(text, |setup| {
+        setup.faults = vec![Planned { when: When::Conversion(AT), fault }];
+        setup.run_by_hand = true;
+    })
+    .unwrap();
+    rig.truth.arm();
+    rig.source.start();
+    rig.run_until(MINUTE);
+    let counts = rig.truth.counts();
+    assert_eq!(counts.n_faults, 1, "{fault:?} struck");
+    assert!(rig.source.end().next_frame >= MINUTE, "{fault:?}: it goes on: {:?}", rig.told);
+    assert_eq!(rig.unmarked(), [] as [u64; 0], "{fault:?}: unmarked wrong frames");
+    assert!(rig.farthest <= 1, "{fault:?}: the index is off by {}", rig.farthest);
+    rig
+}
+
+fn doubts(rig: &Rig) -> Vec<Doubt> {
+    rig.told.iter().filter_map(|note| if let Note::Doubted { doubt, .. } = note { Some(*doubt) } else { None }).collect()
+}
+
+fn losses(rig: &Rig) -> [u64; 3] {
+    [Cause::Missed, Cause::Spi, Cause::Reinit].map(|cause| rig.lost(cause))
+}
+
+#[test]
+fn edges_that_do_not_come_are_missed_conversions() {
+    for (fault, missed) in [
+        (Fault::EdgesDropped { n_edges: 1 }, 1),
+        (Fault::EdgesDropped { n_edges: 100 }, 100),
+        (Fault::EdgesCoalesced { n_edges: 5 }, 4),
+        (Fault::EdgesMerged { n_edges: 5 }, 4),
+        (Fault::EdgeSpurious, 0),
+        (Fault::EdgeJitter { jitter_ns: 40_000, n: 4000 }, 0),
+        (Fault::WakeLate { us: 40 }, 0),
+        (Fault::WakeLate { us: 124 }, 0),
+    ] {
+        let rig = minute("", fault);
+        assert_eq!(losses(&rig), [missed, 0, 0], "{fault:?}");
+        assert_eq!((rig.n_flagged, rig.wrong.len()), (0, 0), "{fault:?}");
+        assert_eq!(rig.truth.counts().n_unread, missed, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_thread_that_sleeps_misses_what_it_sleeps_through() {
+    for us in [1000, 36_802, 300_000, 1_564_000] {
+        let rig = minute("", Fault::WakeLate { us });
+        let [missed, spi, reinit] = losses(&rig);
+        assert_eq!((spi, reinit, rig.n_flagged, rig.wrong.len()), (0, 0, 0, 0), "{us} us: {:?}", rig.told);
+        assert_eq!(missed, rig.truth.counts().n_unread, "{us} us");
+        assert!(missed.abs_diff(u64::from(us) / 250) <= 1, "{us} us: {missed}");
+    }
+}
+
+#[test]
+fn edges_are_told_apart_by_what_the_kernel_counted() {
+    let counts = |fault| minute("", fault).source.edge_counts();
+    let merged = counts(Fault::EdgesCoalesced { n_edges: 5 });
+    assert_eq!((merged.merged, merged.overflowed, merged.unseen, merged.spurious), (4, 0, 0, 0));
+    let unseen = counts(Fault::EdgesMerged { n_edges: 5 });
+    assert_eq!((unseen.merged, unseen.overflowed, unseen.unseen, unseen.spurious), (0, 0, 4, 0));
+    let overflowed = counts(Fault::WakeLate { us: 1_000_000 });
+    assert_eq!((overflowed.merged, overflowed.overflowed > 2900, overflowed.unseen), (0, true, 0), "{overflowed:?}");
+    assert_eq!(counts(Fault::EdgeSpurious).spurious, 1);
+}
+
+#[test]
+fn transfers_that_fail() {
+    // The first failure is tried again within the same conversion.
+    let once = minute("", Fault::TransferFails { errno: 5, n_transfers: 1 });
+    assert_eq!((losses(&once), once.n_flagged), ([0, 0, 0], 0));
+    for fault in [Fault::TransferFails { errno: 5, n_transfers: 2 }, Fault::TransferShort { n_transfers: 2 }] {
+        let rig = minute("", fault);
+        assert_eq!(losses(&rig), [0, 1, 0], "{fault:?}: {:?}", rig.told);
+    }
+    // A controller that timed out is opened again, and everything behind it set up.
+    let timeout = minute("", Fault::TransferTimesOut { n_transfers: 1 });
+    let [missed, spi, reinit] = losses(&timeout);
+    assert_eq!((missed, spi), (0, 0), "{:?}", timeout.told);
+    assert!((200..1000).contains(&reinit), "{reinit}");
+}
+
+#[test]
+fn chips_whose_frames_are_wrong_are_flagged_and_set_up_again() {
+    for (fault, n_flagged) in [
+        (Fault::NibbleBad { chip: 2, n: 10 }, 10),
+        (Fault::Zeros { chip: 1, n: 10 }, 10),
+        (Fault::BitShift { select: 0, bits: 3, n: 10 }, 10),
+        (Fault::Float { select: 0, level: 0xFF, n: 10 }, 10),
+        (Fault::Float { select: 0, level: 0x00, n: 10 }, 10),
+        (Fault::GapBits { bits: 1, n: 10 }, 10),
+        (Fault::FrameStuck { chip: 3, n: 10 }, 10),
+    ] {
+        let rig = minute("", fault);
+        assert_eq!((losses(&rig), rig.n_flagged), ([0, 0, 0], n_flagged), "{fault:?}: {:?}", rig.told);
+        assert_eq!(doubts(&rig).len(), 1, "{fault:?}: one line for one episode: {:?}", rig.told);
+    }
+    for fault in [
+        Fault::NibbleBad { chip: 0, n: 4000 },
+        Fault::Zeros { chip: 3, n: 40_000 },
+        Fault::Float { select: 0, level: 0xFF, n: 4000 },
+        Fault::FrameStuck { chip: 1, n: 400 },
+    ] {
+        let rig = minute("", fault);
+        let [missed, spi, reinit] = losses(&rig);
+        assert_eq!((missed, spi), (0, 0), "{fault:?}");
+        assert!(reinit > 0 && rig.n_flagged >= 25, "{fault:?}: {:?}", rig.told);
+    }
+}
+
+#[test]
+fn shifted_frames_are_told_with_the_shift() {
+    let rig = minute("", Fault::GapBits { bits: 1, n: 10 });
+    assert!(
+        matches!(doubts(&rig)[..], [Doubt::Sync { chip: 1, shift_bits: Some(1), .. }]),
+        "the second chip of the row comes a bit later: {:?}",
+        doubts(&rig)
+    );
+}
+
+#[test]
+fn a_channel_that_stands_still() {
+    let rig = minute("", Fault::ChannelStuck { chip: 1, channel: 3, n: 4000 });
+    assert_eq!(losses(&rig), [0, 0, 0]);
+    assert!(matches!(doubts(&rig)[..], [Doubt::SameCode { channel: 11 }]), "{:?}", rig.told);
+}
+
+#[test]
+fn a_channel_at_its_end_is_saturated_and_not_suspect() {
+    let mut rig = minute("", Fault::Rail { chip: 0, channel: 2, negative: true, n: 4000 });
+    rig.wrong.clear();
+    assert_eq!((losses(&rig), rig.n_flagged, doubts(&rig).len()), ([0, 0, 0], 0, 0), "{:?}", rig.told);
+}
+
+#[test]
+fn a_chip_that_lost_its_registers_is_set_up_again() {
+    for text in ["", "high_pins = [4]", "topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 2000"] {
+        for chips in [Which::Chip(0), Which::Chip(2), Which::All] {
+            let rig = minute(text, Fault::Revert { chips });
+            let [missed, spi, reinit] = losses(&rig);
+            assert_eq!((missed, spi), (0, 0), "{text}, {chips:?}: {:?}", rig.told);
+            assert!((1..20_000).contains(&reinit), "{text}, {chips:?}: {reinit}: {:?}", rig.told);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_steps_or_stops() {
+    let stepped = minute("", Fault::ClockOff { ppm: 900.0, n: u64::MAX });
+    assert_eq!((losses(&stepped), stepped.n_flagged), ([0, 0, 0], 0), "{:?}", stepped.told);
+    let stopped = minute("", Fault::NoClock { chips: Which::All, n: 8000 });
+    let [missed, spi, reinit] = losses(&stopped);
+    assert_eq!((missed, spi), (0, 0), "{:?}", stopped.told);
+    assert!(reinit >= 8000, "{reinit}");
+}
+
+#[test]
+fn an_electrode_that_comes_off() {
+    let rig = minute(
+        "[source.lead_off]\nmode = \"dc\"",
+        Fault::ElectrodeOff { chip: 0, channel: 4, side: Side::P, n: 4000 },
+    );
+    assert_eq!((losses(&rig), rig.n_flagged), ([0, 0, 0], 0), "{:?}", rig.told);
+}
