@@ -19,7 +19,7 @@ impl Cores {
     pub fn of_this_machine() -> Cores {
         let list = |name: &str| {
             fs::read_to_string(format!("/sys/devices/system/cpu/{name}"))
-                .map(|text| parse_list(&text))
+                .map(|text| parse_core_list(&text))
                 .unwrap_or_default()
         };
         let mut possible = list("possible");
@@ -52,7 +52,8 @@ pub fn choose_cores(cores: &Cores, acquire: Option<usize>, process: Option<usize
 }
 
 /// Reads the kernel's list format, `0-3,5` (Documentation/admin-guide/cputopology).
-fn parse_list(text: &str) -> Vec<usize> {
+#[must_use]
+pub fn parse_core_list(text: &str) -> Vec<usize> {
     let mut cores = Vec::new();
     for part in text.trim().split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -68,13 +69,17 @@ mod tests {
     use super::*;
 
     fn cores(possible: &str, isolated: &str) -> Cores {
-        Cores { possible: parse_list(possible), allowed: parse_list(possible), isolated: parse_list(isolated) }
+        Cores {
+            possible: parse_core_list(possible),
+            allowed: parse_core_list(possible),
+            isolated: parse_core_list(isolated),
+        }
     }
 
     #[test]
     fn the_kernel_s_list_format() {
-        assert_eq!(parse_list("0-3,5\n"), [0, 1, 2, 3, 5]);
-        assert_eq!(parse_list("\n"), Vec::<usize>::new());
+        assert_eq!(parse_core_list("0-3,5\n"), [0, 1, 2, 3, 5]);
+        assert_eq!(parse_core_list("\n"), Vec::<usize>::new());
     }
 
     #[test]
