@@ -38,6 +38,33 @@ pub trait Plan: Send + std::fmt::Debug {
     /// # Errors
     /// When the file or the device is not what it should be.
     fn open(&self, opening: &Opening<'_>) -> Result<Box<dyn Source>, SourceError>;
+
+    /// What it will need of this machine's buses and pins; `None` where it needs none. `biosigd doctor` looks at them
+    /// without opening the source.
+    fn hardware(&self) -> Option<Hardware> {
+        None
+    }
+}
+
+/// The buses, pins and time that a converter needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hardware {
+    /// Nodes `/dev/spidevBUS.SELECT`, one transfer on each for every frame, one after the other.
+    pub spi: Vec<(u8, u8)>,
+    /// The GPIO chip as configured: a path, a name or a label; `None` where it is found by its label.
+    pub gpio_chip: Option<String>,
+    /// The line of that chip on which DRDY falls.
+    pub drdy_line: Option<u32>,
+    /// Further lines of that chip: START, RESET, PWDN.
+    pub control_lines: Vec<u32>,
+    /// The SPI clock asked for; the controller may take a slower step.
+    pub spi_clock_hz: u32,
+    /// Bytes on the wire for one frame, over all transfers, commands included.
+    pub bytes_per_frame: usize,
+    /// Frames a second.
+    pub rate_hz: f64,
+    /// So long before the next DRDY the last bit must have been read, in microseconds; 4 tCLK for an ADS1299.
+    pub keep_out_us: f64,
 }
 
 /// What a source needs to know of the daemon to be opened.
