@@ -385,7 +385,7 @@ fn files_that_cannot_be_read() {
 fn the_command_line() {
     let dir = dir_with(b"");
     for (arguments, message) in [
-        (["chek"].as_slice(), "there is no command `chek`; known: run, check, kinds, verify"),
+        (["chek"].as_slice(), "there is no command `chek`; known: run, check, kinds, verify, doctor"),
         (&["check", "x"], "`check` takes no FILE and no --counter"),
         (&["check", "-c"], "missing argument for option '-c'"),
         (&["--nope"], "invalid option '--nope'"),

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
+use super::doctor::Request;
 use super::settings::Level;
-use super::{Failure, kinds, load, log, plan, run};
+use super::{Failure, doctor, kinds, load, log, plan, run};
 
 const HELP: &str = "\
 biosigd: acquires biosignals, shows them live, and records every sample or says which ones are missing.
@@ -18,9 +19,15 @@ usage: biosigd [run] [-c FILE]           the daemon
        biosigd check [-c FILE]           every mistake of a configuration, or what it means; starts nothing
        biosigd kinds                     every source, stage and section with its keys
        biosigd verify [--counter] FILE.. reads recordings back and checks their ledgers
+       biosigd doctor [-c FILE] [--json] [--seconds N]
+                                         what on this machine would cost samples, each with its remedy
        biosigd --version | --help
 
 Without -c: /etc/biosigd/biosigd.toml if it exists, else a simulated source of 32 channels at 4 kHz.
+
+doctor measures the disk and the wake-up latency for N seconds each, 3 unless told, and opens no converter. Beside a
+daemon that runs it measures only when N is given. It ends with 0 (fine, or warnings alone) or 69 (a fault: frames would
+be lost).
 
 Exit codes (sysexits.h): 0 well, 64 usage, 65 unusable input data, 66 no input file, 69 device or port unavailable,
 70 internal, 73 cannot create output, 74 output failed, 77 permission, 78 configuration.
@@ -32,6 +39,7 @@ enum Command {
     Check(Option<PathBuf>),
     Kinds,
     Verify { files: Vec<PathBuf>, counter: bool },
+    Doctor { file: Option<PathBuf>, request: Request },
     Version,
     Help,
 }
@@ -62,6 +70,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let usage = |error: lexopt::Error| Failure::Usage(error.to_string());
     let (mut command, mut file, mut files, mut counter) = (None::<String>, None, Vec::new(), false);
+    let (mut json, mut seconds) = (false, None);
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -73,6 +82,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
                 }
             }
             Long("counter") => counter = true,
+            Long("json") => json = true,
+            Long("seconds") => seconds = Some(seconds_of(&parser.value().map_err(usage)?)?),
             Value(value) if command.is_none() => command = Some(value.to_string_lossy().into_owned()),
             Value(value) => files.push(PathBuf::from(value)),
             other => return Err(usage(other.unexpected())),
@@ -80,9 +91,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     }
     let command = command.unwrap_or_else(|| "run".to_owned());
     let verifies = command == "verify";
-    let configures = command == "run" || command == "check";
+    let examines = command == "doctor";
+    let configures = examines || command == "run" || command == "check";
     if !verifies && (counter || !files.is_empty()) {
         return Err(Failure::Usage(format!("`{command}` takes no FILE and no --counter")));
+    }
+    if !examines && (json || seconds.is_some()) {
+        return Err(Failure::Usage(format!("`{command}` takes no --json and no --seconds")));
     }
     if !configures && file.is_some() {
         return Err(Failure::Usage(format!("`{command}` takes no -c")));
@@ -91,9 +106,21 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
         "run" => Ok(Command::Run(file)),
         "check" => Ok(Command::Check(file)),
         "kinds" => Ok(Command::Kinds),
+        "doctor" => Ok(Command::Doctor { file, request: Request { json, seconds } }),
         "verify" if files.is_empty() => Err(Failure::Usage("`verify` needs a FILE".to_owned())),
         "verify" => Ok(Command::Verify { files, counter }),
-        other => Err(Failure::Usage(format!("there is no command `{other}`; known: run, check, kinds, verify"))),
+        other => {
+            Err(Failure::Usage(format!("there is no command `{other}`; known: run, check, kinds, verify, doctor")))
+        }
+    }
+}
+
+/// The value of `--seconds`; written so that NaN is refused.
+fn seconds_of(value: &std::ffi::OsStr) -> Result<f64, Failure> {
+    let text = value.to_string_lossy();
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err(Failure::Usage(format!("--seconds {text} must be 0.1 to 3600"))),
     }
 }
 
@@ -103,6 +130,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Check(file) => print(&plan::plan(&load::load(file.as_deref(), |_| drop(log::start(Level::Warn)))?)),
         Command::Kinds => print(&kinds::kinds()),
         Command::Verify { files, counter } => Ok(super::verify::verify(&files, counter, &mut std::io::stdout())?),
+        Command::Doctor { file, request } => doctor::doctor(file.as_deref(), &request, &mut std::io::stdout()),
         Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print(HELP),
     }

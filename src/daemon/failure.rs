@@ -54,6 +54,12 @@ pub enum Failure {
     /// A recording is missing or damaged.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// This machine would lose frames, as `doctor` found.
+    #[error("{n_faults} {}: this machine would lose frames", if *n_faults == 1 { "fault" } else { "faults" })]
+    Unfit {
+        /// How many faults.
+        n_faults: u64,
+    },
     /// The system refused something basic.
     #[error("{what}")]
     System {
@@ -79,7 +85,7 @@ impl Failure {
             Failure::Verify(VerifyError::Damaged { .. }) => 65,
             Failure::Verify(VerifyError::NoInput { .. }) => 66,
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
-            Failure::Port { .. } => 69,
+            Failure::Port { .. } | Failure::Unfit { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,
             Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
             Failure::Output(_) => 73,

@@ -15,7 +15,7 @@ use crate::config::{Document, Mistakes};
 use crate::metrics::Metrics;
 use crate::pipeline::Chain;
 use crate::rt::Cores;
-use crate::source::{self, Opening, Source};
+use crate::source::{self, Hardware, Opening, Source};
 
 /// What runs when there is no configuration file.
 const BUILT_IN: &str = include_str!("../../config/simulated.toml");
@@ -37,6 +37,8 @@ pub(super) struct Loaded {
     pub(super) source: Box<dyn Source>,
     /// What the source said when it proved its converter; null before that, and where there is nothing to say.
     pub(super) proof: Value,
+    /// What the source needs of buses and pins.
+    pub(super) hardware: Option<Hardware>,
     pub(super) raw: Stream,
     /// Chips of the source that put a status word into every frame.
     pub(super) n_chips: usize,
@@ -185,6 +187,7 @@ pub(super) fn build(
         Err(_) if !mistakes.is_empty() => return Err(Failure::Config(mistakes)),
         Err(error) => return Err(error.into()),
     };
+    let hardware = plan.hardware();
     let (raw, n_chips) = (source.stream().clone(), source.n_chips());
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION")).map_err(|error| Failure::Internal(error.to_string()))?;
     let names = drafts.names.clone();
@@ -210,6 +213,7 @@ pub(super) fn build(
         source_kind,
         source,
         proof: Value::Null,
+        hardware,
         raw,
         n_chips,
         chains,

@@ -3,6 +3,7 @@
 mod chains;
 pub mod cli;
 mod converter;
+mod doctor;
 mod failure;
 mod http;
 mod kinds;

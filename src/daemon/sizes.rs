@@ -71,7 +71,7 @@ pub(super) fn bytes_per_s(raw: &Stream, n_chips: usize) -> u64 {
 }
 
 /// Bytes and seconds of one record; no bytes where the stream cannot be recorded.
-fn record(raw: &Stream, n_chips: usize) -> (u64, f64) {
+pub(super) fn record(raw: &Stream, n_chips: usize) -> (u64, f64) {
     let n_signals = raw.n_channels() + n_chips;
     record_plan(raw.rate_hz, n_signals)
         .map_or((0, 1.0), |record| (record.bytes(n_signals) as u64, record.duration_ns as f64 * 1e-9))

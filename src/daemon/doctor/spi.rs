@@ -1,0 +1,252 @@
+//! SPI: do the bytes of a frame fit between two edges of DRDY, and does spidev take them in one piece?
+
+use serde_json::json;
+
+use super::machine::Machine;
+use super::report::{Finding, Remedy, count, time_text};
+use super::rig::Rig;
+use crate::source::Hardware;
+
+/// The RP1 divides this clock (Linux spi-dw; RP1 `CLK_SYS`).
+const RP1_CLOCK_HZ: u64 = 200_000_000;
+
+/// Up to this many bytes the RP1's FIFO is read byte by byte; beyond, by DMA (Linux spi-dw, FIFO depth 64).
+const FIFO_BYTES: usize = 64;
+
+/// One read of an RP1 register over PCIe (Raspberry Pi, linux pull request 6649), for each byte without DMA.
+const READ_US: f64 = 1.6;
+
+/// Interrupt and wake-up at the end of a transfer, byte by byte; an estimate from above.
+const INTERRUPT_US: f64 = 15.0;
+
+/// Setting up a transfer by DMA, its interrupt and the wake-up; an estimate from above.
+const DMA_US: f64 = 50.0;
+
+/// What of the period should be left for waking up, or a measurement has to show that less will do.
+const SLACK_SHARE: f64 = 0.25;
+
+/// A segment takes a whole number of these in spidev's bounce area (Linux spidev, `ARCH_DMA_MINALIGN` on arm64).
+const ALIGN_BYTES: usize = 128;
+
+/// Where the time between two frames goes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Budget {
+    period_us: f64,
+    bytes: usize,
+    n_transfers: usize,
+    /// What the controller makes of the clock asked for.
+    clock_hz: f64,
+    wire_us: f64,
+    /// What the kernel adds to all transfers of a frame; an estimate.
+    kernel_us: f64,
+    by_dma: bool,
+    keep_out_us: f64,
+}
+
+impl Budget {
+    /// The sum for one frame, on the RP1 of a Pi 5 or elsewhere.
+    pub(super) fn of(hardware: &Hardware, is_rp1: bool) -> Budget {
+        let n_transfers = hardware.spi.len().max(1);
+        let transfer_bytes = hardware.bytes_per_frame.div_ceil(n_transfers);
+        let clock_hz =
+            if is_rp1 { rp1_clock_hz(hardware.spi_clock_hz) } else { f64::from(hardware.spi_clock_hz.max(1)) };
+        let by_dma = transfer_bytes > FIFO_BYTES || !is_rp1;
+        let transfer_us = if by_dma { DMA_US } else { READ_US * transfer_bytes as f64 + INTERRUPT_US };
+        Budget {
+            period_us: 1e6 / hardware.rate_hz,
+            bytes: hardware.bytes_per_frame,
+            n_transfers,
+            clock_hz,
+            wire_us: hardware.bytes_per_frame as f64 * 8e6 / clock_hz,
+            kernel_us: transfer_us * n_transfers as f64,
+            by_dma,
+            keep_out_us: hardware.keep_out_us,
+        }
+    }
+
+    /// How late a thread may wake and still read the frame whole.
+    pub(super) fn slack_us(&self) -> f64 {
+        self.left_us().max(0.0)
+    }
+
+    fn left_us(&self) -> f64 {
+        self.period_us // from edge to edge
+            - self.wire_us // the bits of one frame
+            - self.kernel_us // what the kernel adds to the transfers
+            - self.keep_out_us // before the next edge
+    }
+
+    /// The slowest clock of the RP1 at which the bits alone take half the period, up to the 20 MHz that an ADS1299
+    /// takes.
+    fn clock_that_fits_hz(&self) -> Option<u64> {
+        let enough_hz = self.bytes as f64 * 16e6 / self.period_us;
+        // Rounded up: one hertz below a step is the step below.
+        let mut steps = (5..=100).rev().map(|half| RP1_CLOCK_HZ.div_ceil(2 * half));
+        steps.find(|hz| *hz as f64 >= enough_hz)
+    }
+
+    fn sum(&self) -> String {
+        let how = if self.by_dma { "by DMA" } else { "byte by byte" };
+        format!(
+            "{} at {:.3} MHz {:.1} us + {} {how} about {:.1} us + {:.1} us before the next edge = {:.1} of {:.1} us",
+            count(self.bytes as u64, "byte"),
+            self.clock_hz / 1e6,
+            self.wire_us,
+            count(self.n_transfers as u64, "transfer"),
+            self.kernel_us,
+            self.keep_out_us,
+            self.period_us - self.left_us(),
+            self.period_us
+        )
+    }
+}
+
+/// The clock that the RP1 makes of `asked_hz`: its divider is even, and rounded so that it is never faster than asked
+/// (Linux spi-dw: `(DIV_ROUND_UP(max_freq, freq) + 1) & 0xfffe`).
+fn rp1_clock_hz(asked_hz: u32) -> f64 {
+    let divider = (RP1_CLOCK_HZ.div_ceil(u64::from(asked_hz.max(1))) + 1) & !1;
+    RP1_CLOCK_HZ as f64 / divider.clamp(2, 65_534) as f64
+}
+
+/// The sum of the time that a frame takes.
+pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
+    let (Some(hardware), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
+    let mut found = format!("{}; {} left for waking up", budget.sum(), time_text(budget.slack_us()));
+    let asked_hz = f64::from(hardware.spi_clock_hz);
+    if (budget.clock_hz - asked_hz).abs() > 1.0 {
+        found += &format!(" ({:.3} MHz were asked for; the divider is even)", asked_hz / 1e6);
+    }
+    let why = format!(
+        "What is not read when the next frame comes is lost: a wake-up that is 10 ms late costs {}.",
+        rig.loss(10_000.0)
+    );
+    let remedy = match budget.clock_that_fits_hz() {
+        Some(hz) if hz as f64 > budget.clock_hz + 1.0 => Remedy::write("ask for a faster SPI clock in [source]", {
+            format!("{hz} Hz, if the wires carry it; or a lower rate, or a second bus")
+        }),
+        _ => Remedy::new("a lower rate, fewer chips on the bus, or a daisy chain instead of a transfer for each chip"),
+    };
+    let figures = json!({
+        "bytes": budget.bytes,
+        "transfers": budget.n_transfers,
+        "clock_hz": budget.clock_hz,
+        "wire_us": budget.wire_us,
+        "kernel_us_estimated": budget.kernel_us,
+        "keep_out_us": budget.keep_out_us,
+        "period_us": budget.period_us,
+        "slack_us": budget.slack_us(),
+    });
+    let finding = if budget.wire_us + budget.keep_out_us > budget.period_us {
+        let every = "The bits alone take longer than a frame: at least every second frame is lost.";
+        Finding::fault("spi clock", found, every, remedy)
+    } else if budget.left_us() < SLACK_SHARE * budget.period_us {
+        Finding::warning("spi clock", found, why, remedy)
+    } else {
+        Finding::fine("spi clock", found, why)
+    };
+    vec![finding.with(figures)]
+}
+
+/// Whether spidev takes a transfer in one piece.
+pub(super) fn bufsiz(machine: &Machine, rig: &Rig) -> Vec<Finding> {
+    const CHECK: &str = "spidev bufsiz";
+    let (Some(_), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
+    let transfer_bytes = budget.bytes.div_ceil(budget.n_transfers);
+    let needed = transfer_bytes.next_multiple_of(ALIGN_BYTES);
+    let why = format!(
+        "spidev refuses a longer transfer, so no frame would come at all: {} are lost every second.",
+        rig.loss_per_s()
+    );
+    let Some(bufsiz) = machine.number("/sys/module/spidev/parameters/bufsiz") else {
+        return vec![Finding::skipped(CHECK, "the module spidev is not loaded, so its limit is not known")];
+    };
+    let found = format!("{bufsiz} bytes; a transfer needs {needed}");
+    let figures = json!({"bufsiz": bufsiz, "needed": needed});
+    let finding = if usize::try_from(bufsiz).is_ok_and(|bytes| bytes >= needed) {
+        Finding::fine(CHECK, found, why)
+    } else {
+        let file = super::kernel::command_line_file(machine);
+        Finding::fault(CHECK, found, why, Remedy::write(file, "spidev.bufsiz=65536"))
+    };
+    vec![finding.with(figures)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{self, Fake, hardware};
+    use super::super::report::Level;
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_rp1() {
+        for (asked_hz, got_hz) in [
+            (20_000_000, 20_000_000.0),
+            (16_000_000, 14_285_714.3),
+            (15_000_000, 14_285_714.3),
+            (18_000_000, 16_666_666.7),
+            (12_500_000, 12_500_000.0),
+            (12_000_000, 11_111_111.1),
+            // What 25/3 MHz is cut off to is below the step that was meant.
+            (8_333_334, 8_333_333.3),
+            (8_333_333, 7_692_307.7),
+            (8_000_000, 7_692_307.7),
+            (6_000_000, 5_882_352.9),
+            (4_000_000, 4_000_000.0),
+            (1_000_000, 1_000_000.0),
+            (0, 3_051.9),
+        ] {
+            assert!((rp1_clock_hz(asked_hz) - got_hz).abs() < 0.1, "{asked_hz}: {}", rp1_clock_hz(asked_hz));
+        }
+    }
+
+    #[test]
+    fn a_chain_of_four_at_4_khz_fits() {
+        let findings = clock(&Fake::pi5().machine(), &fake::ads1299());
+        assert_eq!(findings[0].level, Level::Fine);
+        assert_eq!(
+            findings[0].found,
+            "109 bytes at 8.333 MHz 104.6 us + 1 transfer by DMA about 50.0 us + 2.0 us before the next edge = 156.6 \
+             of 250.0 us; 93.4 us left for waking up"
+        );
+        assert_eq!(
+            findings[0].why,
+            "What is not read when the next frame comes is lost: a wake-up that is 10 ms late costs 40 frames of 32 \
+             channels."
+        );
+    }
+
+    #[test]
+    fn four_selects_at_4_khz_are_a_warning_and_a_slow_clock_a_fault() {
+        let four = Hardware { spi: vec![(0, 0), (0, 1), (1, 0), (1, 1)], bytes_per_frame: 112, ..hardware() };
+        let findings = clock(&Fake::pi5().machine(), &fake::with(four));
+        assert_eq!(findings[0].level, Level::Warning, "{}", findings[0].found);
+        assert!(findings[0].found.contains("4 transfers byte by byte about 239.2 us"), "{}", findings[0].found);
+        let slow = Hardware { spi_clock_hz: 3_000_000, ..hardware() };
+        let findings = clock(&Fake::pi5().machine(), &fake::with(slow));
+        assert_eq!(findings[0].level, Level::Fault);
+        assert!(findings[0].found.contains("at 2.941 MHz 296.5 us"), "{}", findings[0].found);
+        assert!(
+            findings[0].found.ends_with("0.0 us left for waking up (3.000 MHz were asked for; the divider is even)")
+        );
+        let remedy = findings[0].remedy.clone().expect("one");
+        assert_eq!(remedy.line.as_deref(), Some("7142858 Hz, if the wires carry it; or a lower rate, or a second bus"));
+        // 16 kHz: no clock helps.
+        let fast = Hardware { rate_hz: 16_000.0, spi_clock_hz: 20_000_000, ..hardware() };
+        let findings = clock(&Fake::pi5().machine(), &fake::with(fast));
+        assert_eq!(findings[0].level, Level::Warning);
+        assert_eq!(findings[0].remedy.clone().expect("one").line, None);
+    }
+
+    #[test]
+    fn bufsiz_below_a_transfer_is_a_fault() {
+        let fake = Fake::pi5();
+        assert_eq!(bufsiz(&fake.machine(), &fake::ads1299())[0].found, "4096 bytes; a transfer needs 128");
+        fake.file("sys/module/spidev/parameters/bufsiz", "64");
+        let finding = &bufsiz(&fake.machine(), &fake::ads1299())[0];
+        assert_eq!((finding.level, finding.found.as_str()), (Level::Fault, "64 bytes; a transfer needs 128"));
+        assert!(finding.why.contains("4000 frames of 32 channels are lost every second"), "{}", finding.why);
+        let empty = Fake::empty();
+        assert_eq!(bufsiz(&empty.machine(), &fake::ads1299())[0].level, Level::Skipped);
+        assert!(bufsiz(&fake.machine(), &fake::synthetic()).is_empty());
+    }
+}
