@@ -55,7 +55,7 @@ pub struct Hardware {
     pub gpio_chip: Option<String>,
     /// The line of that chip on which DRDY falls.
     pub drdy_line: Option<u32>,
-    /// Further lines of that chip: START, RESET, PWDN.
+    /// Further lines of that chip: START, RESET, PWDN, the witness.
     pub control_lines: Vec<u32>,
     /// The SPI clock asked for; the controller may take a slower step.
     pub spi_clock_hz: u32,

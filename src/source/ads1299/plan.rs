@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::board::Board;
+use super::budget::{Budget, KEEP_OUT_NS};
 use super::bus::{self, BusError, ChipChoice, LinuxSettings};
 use super::chain::{Ads1299, OpenWire, Patience};
 use super::keys::{Bus, KEYS};
@@ -10,7 +11,7 @@ use super::settings::{self, Checked};
 use super::simulation::Simulation;
 use super::wire::Wire;
 use crate::config::{Mistakes, Table};
-use crate::source::{Kind, Opening, Plan, Source, SourceError};
+use crate::source::{Hardware, Kind, Opening, Plan, Source, SourceError};
 
 /// The row.
 pub(in crate::source) const KIND: Kind = Kind {
@@ -71,6 +72,25 @@ impl Plan for Ads1299Plan {
             }
         };
         Ok(Box::new(Ads1299::new(self.board.clone(), open, patience, opening)))
+    }
+
+    fn hardware(&self) -> Option<Hardware> {
+        let Below::Linux(settings) = &self.below else { return None };
+        let further = [settings.witness, settings.start, settings.reset, settings.power_down];
+        Some(Hardware {
+            spi: settings.selects.clone(),
+            gpio_chip: match &settings.chip {
+                ChipChoice::Auto => None,
+                ChipChoice::Path(path) => Some(path.display().to_string()),
+                ChipChoice::Label(label) => Some(label.clone()),
+            },
+            drdy_line: Some(settings.drdy),
+            control_lines: further.into_iter().flatten().collect(),
+            spi_clock_hz: self.board.spi_clock_hz,
+            bytes_per_frame: Budget::of(&self.board, self.board.spi_clock_hz).n_bytes,
+            rate_hz: self.board.rate_hz,
+            keep_out_us: KEEP_OUT_NS / 1e3,
+        })
     }
 }
 
