@@ -101,6 +101,26 @@ fn scripts_read_one_document() {
 }
 
 #[test]
+fn a_converter_is_looked_for_and_not_opened() {
+    // No machine has this chip select.
+    let rig = "[source]\nkind = \"ads1299\"\nbus = \"spidev\"\nspi = [\"6.15\"]\ndrdy_line = 25\n";
+    let dir = dir_with(CONFIG.replace("[source]\nfifo_s = 30\nn_channels = 8\nrate_hz = 1000\n", rig).as_bytes());
+    let ended = run(&["doctor", "-c", "rig.toml", "--json", "--seconds", "0.1"], dir.path());
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr());
+    let document = document(&ended);
+    assert_eq!((&document["source"]["kind"], &document["source"]["channels"]), (&"ads1299".into(), &32.into()));
+    let spidev = finding(&document, "spidev");
+    assert_eq!(spidev["level"], "fault");
+    assert!(spidev["found"].as_str().is_some_and(|found| found.starts_with("/dev/spidev6.15 is not there;")));
+    assert_eq!(spidev["why"], "No transfer, no frame: 4000 frames of 32 channels are lost every second.");
+    // 1 + 4 * 27 bytes, whatever the controller makes of the clock.
+    let budget = &finding(&document, "spi clock")["figures"];
+    assert_eq!(budget["bytes"], 109);
+    assert!(budget["slack_us"].as_f64().is_some_and(|us| (0.0..145.4).contains(&us)), "{budget}");
+    assert_eq!(document["source"]["slack_us"], budget["slack_us"]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_a_fault() {
     let dir = dir_with(CONFIG.replace("[recorder]", "[recorder]\ndir = \"rig.toml/recordings\"").as_bytes());
     let ended = run(&["doctor", "-c", "rig.toml", "--json", "--seconds", "0.1"], dir.path());

@@ -10,7 +10,10 @@ const UDEV_FILE: &str = "/etc/udev/rules.d/60-biosigd.rules";
 /// `/dev/spidevBUS.SELECT` and `/dev/gpiochip*`.
 pub(super) fn nodes(machine: &Machine, rig: &Rig) -> Vec<Finding> {
     let Some(hardware) = &rig.hardware else {
-        return vec![Finding::skipped("devices", format!("the source `{}` needs no SPI and no GPIO", rig.source_kind))];
+        return vec![Finding::skipped(
+            "devices",
+            format!("the source `{}`, as configured, needs no SPI and no GPIO", rig.source_kind),
+        )];
     };
     let all_lost = format!("No transfer, no frame: {} are lost every second.", rig.loss_per_s());
     let mut findings = Vec::new();
@@ -115,7 +118,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(
             (findings[0].level, findings[0].found.as_str()),
-            (Level::Skipped, "the source `synthetic` needs no SPI and no GPIO")
+            (Level::Skipped, "the source `synthetic`, as configured, needs no SPI and no GPIO")
         );
     }
 

@@ -12,11 +12,9 @@ use super::machine::Machine;
 use super::report::{Finding, Remedy};
 use super::rig::Rig;
 use crate::source::Hardware;
+use crate::source::ads1299::bus::HEADER_LABELS;
 
 const CHECK: &str = "gpio chip";
-
-/// Labels of the chips behind a Raspberry Pi's header: 5, 4, and older (`gpiodetect` shows them).
-const HEADER_LABELS: [&str; 3] = ["pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"];
 
 /// A GPIO character device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +71,14 @@ pub(super) fn chip(machine: &Machine, rig: &Rig) -> Vec<Finding> {
     let figures = json!({"device": format!("/dev/{}", chip.name), "label": told.label, "lines": told.n_lines});
     let whole = format!("/dev/{} is {} with {} lines", chip.name, told.label, told.n_lines);
     if let Some(line) = lines(hardware).find(|line| *line >= told.n_lines) {
-        let remedy = Remedy::new("the line is the GPIO's number (BCM), not that of the header's pin");
+        let remedy = Remedy::new("in [source] a line is the GPIO's number (BCM), not that of the header's pin");
         return vec![Finding::fault(CHECK, format!("{whole}; it has no line {line}"), no_drdy, remedy).with(figures)];
     }
     let mut findings: Vec<Finding> = told
         .in_use
         .iter()
         .map(|(line, consumer)| {
-            let what = if hardware.drdy_line == Some(*line) { "DRDY" } else { "a control pin" };
+            let what = if hardware.drdy_line == Some(*line) { "DRDY" } else { "of the same source" };
             let found = format!("{whole}; line {line} ({what}) is in use by `{consumer}`");
             let why = "A line has one owner: the source cannot be opened, and no frame is read.".to_owned();
             let remedy = "end the program that has it, or take the overlay out of config.txt that claims it, or use \
@@ -125,7 +123,7 @@ fn missing(machine: &Machine, hardware: &Hardware, why: String) -> Finding {
     } else if there.is_empty() {
         Remedy::new("a machine with pins, such as a Raspberry Pi 5; elsewhere use a simulated or replayed source")
     } else {
-        Remedy::new("name the chip in [source] by its label or device")
+        Remedy::new("name the chip as `gpio_chip` in [source], by its label or device")
     };
     Finding::fault(CHECK, found, why, remedy)
 }

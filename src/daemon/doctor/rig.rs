@@ -210,8 +210,8 @@ mod tests {
     fn the_title_says_what_is_asked() {
         assert_eq!(
             fake::ads1299().title(),
-            "source ads1299: 32 channels at 4000 Hz, a frame every 250.0 us;\na thread may wake 93.4 us late before one \
-             is lost"
+            "source ads1299: 32 channels at 4000 Hz, a frame every 250.0 us;\n\
+             a thread may wake 93.4 us late before one is lost"
         );
     }
 

@@ -6,9 +6,7 @@ use super::machine::Machine;
 use super::report::{Finding, Remedy, count, time_text};
 use super::rig::Rig;
 use crate::source::Hardware;
-
-/// The RP1 divides this clock (Linux spi-dw; RP1 `CLK_SYS`).
-const RP1_CLOCK_HZ: u64 = 200_000_000;
+use crate::source::ads1299::bus::rp1_clock_hz;
 
 /// Up to this many bytes the RP1's FIFO is read byte by byte; beyond, by DMA (Linux spi-dw, FIFO depth 64).
 const FIFO_BYTES: usize = 64;
@@ -35,11 +33,12 @@ pub(super) struct Budget {
     bytes: usize,
     n_transfers: usize,
     /// What the controller makes of the clock asked for.
-    clock_hz: f64,
+    clock_hz: u32,
     wire_us: f64,
     /// What the kernel adds to all transfers of a frame; an estimate.
     kernel_us: f64,
-    by_dma: bool,
+    /// How it moves the bytes; empty where the controller is not known.
+    how: &'static str,
     keep_out_us: f64,
 }
 
@@ -48,18 +47,20 @@ impl Budget {
     pub(super) fn of(hardware: &Hardware, is_rp1: bool) -> Budget {
         let n_transfers = hardware.spi.len().max(1);
         let transfer_bytes = hardware.bytes_per_frame.div_ceil(n_transfers);
-        let clock_hz =
-            if is_rp1 { rp1_clock_hz(hardware.spi_clock_hz) } else { f64::from(hardware.spi_clock_hz.max(1)) };
-        let by_dma = transfer_bytes > FIFO_BYTES || !is_rp1;
-        let transfer_us = if by_dma { DMA_US } else { READ_US * transfer_bytes as f64 + INTERRUPT_US };
+        let clock_hz = if is_rp1 { rp1_clock_hz(hardware.spi_clock_hz) } else { hardware.spi_clock_hz.max(1) };
+        let (how, transfer_us) = match (is_rp1, transfer_bytes > FIFO_BYTES) {
+            (true, false) => (" byte by byte", READ_US * transfer_bytes as f64 + INTERRUPT_US),
+            (true, true) => (" by DMA", DMA_US),
+            (false, _) => ("", DMA_US),
+        };
         Budget {
             period_us: 1e6 / hardware.rate_hz,
             bytes: hardware.bytes_per_frame,
             n_transfers,
             clock_hz,
-            wire_us: hardware.bytes_per_frame as f64 * 8e6 / clock_hz,
+            wire_us: hardware.bytes_per_frame as f64 * 8e6 / f64::from(clock_hz),
             kernel_us: transfer_us * n_transfers as f64,
-            by_dma,
+            how,
             keep_out_us: hardware.keep_out_us,
         }
     }
@@ -76,23 +77,21 @@ impl Budget {
             - self.keep_out_us // before the next edge
     }
 
-    /// The slowest clock of the RP1 at which the bits alone take half the period, up to the 20 MHz that an ADS1299
+    /// A round clock at which the bits alone take half the period, on the RP1 too; up to the 20 MHz that an ADS1299
     /// takes.
-    fn clock_that_fits_hz(&self) -> Option<u64> {
+    fn clock_that_fits_hz(&self) -> Option<u32> {
         let enough_hz = self.bytes as f64 * 16e6 / self.period_us;
-        // Rounded up: one hertz below a step is the step below.
-        let mut steps = (5..=100).rev().map(|half| RP1_CLOCK_HZ.div_ceil(2 * half));
-        steps.find(|hz| *hz as f64 >= enough_hz)
+        (1..=200).map(|n| n * 100_000).find(|hz| f64::from(rp1_clock_hz(*hz)) >= enough_hz)
     }
 
     fn sum(&self) -> String {
-        let how = if self.by_dma { "by DMA" } else { "byte by byte" };
         format!(
-            "{} at {:.3} MHz {:.1} us + {} {how} about {:.1} us + {:.1} us before the next edge = {:.1} of {:.1} us",
+            "{} at {:.3} MHz {:.1} us + {}{} about {:.1} us + {:.1} us before the next edge = {:.1} of {:.1} us",
             count(self.bytes as u64, "byte"),
-            self.clock_hz / 1e6,
+            f64::from(self.clock_hz) / 1e6,
             self.wire_us,
             count(self.n_transfers as u64, "transfer"),
+            self.how,
             self.kernel_us,
             self.keep_out_us,
             self.period_us - self.left_us(),
@@ -101,29 +100,23 @@ impl Budget {
     }
 }
 
-/// The clock that the RP1 makes of `asked_hz`: its divider is even, and rounded so that it is never faster than asked
-/// (Linux spi-dw: `(DIV_ROUND_UP(max_freq, freq) + 1) & 0xfffe`).
-fn rp1_clock_hz(asked_hz: u32) -> f64 {
-    let divider = (RP1_CLOCK_HZ.div_ceil(u64::from(asked_hz.max(1))) + 1) & !1;
-    RP1_CLOCK_HZ as f64 / divider.clamp(2, 65_534) as f64
-}
-
 /// The sum of the time that a frame takes.
 pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
     let (Some(hardware), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
     let mut found = format!("{}; {} left for waking up", budget.sum(), time_text(budget.slack_us()));
-    let asked_hz = f64::from(hardware.spi_clock_hz);
-    if (budget.clock_hz - asked_hz).abs() > 1.0 {
-        found += &format!(" ({:.3} MHz were asked for; the divider is even)", asked_hz / 1e6);
+    if budget.clock_hz.abs_diff(hardware.spi_clock_hz) > 1 {
+        let asked_mhz = f64::from(hardware.spi_clock_hz) / 1e6;
+        found += &format!(" ({asked_mhz:.3} MHz were asked for, which is no step of the controller)");
     }
     let why = format!(
         "What is not read when the next frame comes is lost: a wake-up that is 10 ms late costs {}.",
         rig.loss(10_000.0)
     );
     let remedy = match budget.clock_that_fits_hz() {
-        Some(hz) if hz as f64 > budget.clock_hz + 1.0 => Remedy::write("ask for a faster SPI clock in [source]", {
-            format!("{hz} Hz, if the wires carry it; or a lower rate, or a second bus")
-        }),
+        Some(hz) if hz > budget.clock_hz + 1 => Remedy::write(
+            "in [source] a faster clock, if the wires carry it; else a lower rate, or a second bus",
+            format!("spi_clock_hz = {hz}"),
+        ),
         _ => Remedy::new("a lower rate, fewer chips on the bus, or a daisy chain instead of a transfer for each chip"),
     };
     let figures = json!({
@@ -178,28 +171,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_of_the_rp1() {
-        for (asked_hz, got_hz) in [
-            (20_000_000, 20_000_000.0),
-            (16_000_000, 14_285_714.3),
-            (15_000_000, 14_285_714.3),
-            (18_000_000, 16_666_666.7),
-            (12_500_000, 12_500_000.0),
-            (12_000_000, 11_111_111.1),
-            // What 25/3 MHz is cut off to is below the step that was meant.
-            (8_333_334, 8_333_333.3),
-            (8_333_333, 7_692_307.7),
-            (8_000_000, 7_692_307.7),
-            (6_000_000, 5_882_352.9),
-            (4_000_000, 4_000_000.0),
-            (1_000_000, 1_000_000.0),
-            (0, 3_051.9),
-        ] {
-            assert!((rp1_clock_hz(asked_hz) - got_hz).abs() < 0.1, "{asked_hz}: {}", rp1_clock_hz(asked_hz));
-        }
-    }
-
-    #[test]
     fn a_chain_of_four_at_4_khz_fits() {
         let findings = clock(&Fake::pi5().machine(), &fake::ads1299());
         assert_eq!(findings[0].level, Level::Fine);
@@ -226,10 +197,12 @@ mod tests {
         assert_eq!(findings[0].level, Level::Fault);
         assert!(findings[0].found.contains("at 2.941 MHz 296.5 us"), "{}", findings[0].found);
         assert!(
-            findings[0].found.ends_with("0.0 us left for waking up (3.000 MHz were asked for; the divider is even)")
+            findings[0]
+                .found
+                .ends_with("0.0 us left for waking up (3.000 MHz were asked for, which is no step of the controller)")
         );
         let remedy = findings[0].remedy.clone().expect("one");
-        assert_eq!(remedy.line.as_deref(), Some("7142858 Hz, if the wires carry it; or a lower rate, or a second bus"));
+        assert_eq!(remedy.line.as_deref(), Some("spi_clock_hz = 7200000"));
         // 16 kHz: no clock helps.
         let fast = Hardware { rate_hz: 16_000.0, spi_clock_hz: 20_000_000, ..hardware() };
         let findings = clock(&Fake::pi5().machine(), &fake::with(fast));

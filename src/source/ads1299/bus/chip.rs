@@ -15,7 +15,7 @@ use super::{BusError, ChipChoice};
 const RP1_LABEL: &str = "pinctrl-rp1";
 
 /// The labels of the header's chips: Pi 5, Pi 4, those before.
-const HEADER_LABELS: [&str; 3] = [RP1_LABEL, "pinctrl-bcm2711", "pinctrl-bcm2835"];
+pub const HEADER_LABELS: [&str; 3] = [RP1_LABEL, "pinctrl-bcm2711", "pinctrl-bcm2835"];
 
 /// An open GPIO chip.
 #[derive(Debug)]

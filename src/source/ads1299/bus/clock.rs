@@ -11,7 +11,8 @@ const RP1_DIVISOR_MAX: u32 = 65_534;
 /// The clock of RP1's controllers (Synopsys DW SSI) when `clock_hz` is asked for, in whole hertz, rounded down: they
 /// divide by even numbers alone, and the kernel rounds so that the clock never is faster than asked for (Linux
 /// `drivers/spi/spi-dw-core.c`, `dw_spi_update_config`). A request below the slowest clock gets the slowest clock.
-pub(super) fn rp1_clock_hz(clock_hz: Hz) -> Hz {
+#[must_use]
+pub fn rp1_clock_hz(clock_hz: Hz) -> Hz {
     let divisor = (RP1_CLK_SYS_HZ.div_ceil(clock_hz.max(1)) + 1) & !1;
     RP1_CLK_SYS_HZ / divisor.min(RP1_DIVISOR_MAX)
 }
