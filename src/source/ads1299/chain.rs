@@ -70,6 +70,8 @@ pub struct Ads1299 {
     /// Conversions since the last placed frame whose transfer failed.
     pub(super) failed: u64,
     pub(super) failed_in_a_row: u32,
+    /// Conversions without an edge, up to the last placed frame.
+    pub(super) n_unseen: u64,
     /// For each chip, suspect frames in a row.
     pub(super) suspect: Vec<u32>,
     pub(super) n_suspect: u64,
@@ -109,6 +111,7 @@ impl Ads1299 {
             pending: None,
             failed: 0,
             failed_in_a_row: 0,
+            n_unseen: 0,
             suspect: vec![0; n_chips],
             n_suspect: 0,
             gpio_before: 0x0F,
@@ -174,17 +177,22 @@ impl Ads1299 {
         None
     }
 
-    /// Counts what lies between the last placed frame and `index` as lost.
+    /// Counts what lies between the last placed frame and this one as lost.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    fn lose_until(&mut self, index: u64) {
-        let n_frames = index - self.next_frame;
+    fn lose_before(&mut self, frame: &Frame) {
+        let n_frames = frame.index - self.next_frame;
         if let Some(impedance) = self.impedance.as_mut().filter(|_| n_frames > 0) {
             impedance.begin_anew();
         }
+        if n_frames > 0 && self.chips_were_down(frame) {
+            (self.trouble.wanted, self.trouble.unwell) = (true, true);
+        }
         if self.trouble.fresh {
+            self.notes.note(Note::SetUp { frame: frame.index, n_frames });
+        }
+        if self.trouble.unwell {
             self.lost.add(Cause::Reinit, n_frames);
-            self.notes.note(Note::SetUp { frame: index, n_frames });
         } else if n_frames > 0 {
             let failed = self.failed.min(n_frames);
             let missed = n_frames - failed;
@@ -200,7 +208,16 @@ impl Ads1299 {
         }
         self.trouble.fresh = false;
         self.failed = 0;
-        self.next_frame = index;
+        self.next_frame = frame.index;
+        self.n_unseen = self.reader.counts().unseen;
+    }
+
+    /// Whether the conversions before `frame` were not missed but never made: no interrupt was counted for them, and the
+    /// frame after them is wrong.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn chips_were_down(&self, frame: &Frame) -> bool {
+        self.reader.counts().unseen > self.n_unseen && !self.checker.is_in_sync(self.reader.bytes(frame))
     }
 
     /// Reads a register back where there is time for it before the next conversion.
@@ -297,15 +314,15 @@ impl Source for Ads1299 {
                 self.stopped = true;
                 break;
             }
-            if self.trouble.wanted && n > 0 {
-                break;
-            }
-            if self.trouble.wanted && self.recover() {
+            if self.is_due() {
+                if n > 0 || !self.recover() {
+                    break;
+                }
                 continue;
             }
             let Some(frame) = self.next() else {
-                // Frames wait for no others once the edges are late.
-                if n == 0 || self.trouble.wanted || self.failed == 0 {
+                // A conversion that could not be read is followed by others; edges that are late are not waited for.
+                if self.failed_in_a_row == 0 || self.trouble.wanted {
                     break;
                 }
                 continue;
@@ -318,7 +335,7 @@ impl Source for Ads1299 {
                 self.pending = Some(frame);
                 break;
             }
-            self.lose_until(frame.index);
+            self.lose_before(&frame);
             if n == 0 {
                 block.head = Head { first_frame: frame.index, lost: self.lost, ..Head::default() };
             }

@@ -76,6 +76,17 @@ impl Checker {
         }
     }
 
+    /// Whether what is known of every chip's status word is so in the frame's `bytes`.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn is_in_sync(&self, bytes: &[u8]) -> bool {
+        self.chips.iter().all(|chip| {
+            let mut word = [0; 3];
+            frame::take_bits(bytes, chip.part_bit, &mut word);
+            u32::from_be_bytes([0, word[0], word[1], word[2]]) & chip.known_mask == chip.known
+        })
+    }
+
     /// Decodes and checks the part of `chip` in the frame's `bytes`; its codes go into `codes`, the whole frame's.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.

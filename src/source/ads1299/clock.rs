@@ -3,7 +3,9 @@
 //! A frame's index is not counted in edges that arrived but in conversions that the chip's clock had made when the
 //! frame was latched. So neither an edge that the kernel merged with another, nor one that it never saw, nor a spurious
 //! one can move the index. Edges serve to keep the estimate of period and phase: an interrupt is never early, only
-//! late, so the phase follows the earliest of them closely and the late ones slowly.
+//! late, so the phase follows the earliest of them closely and the late ones slowly. Only where an edge stands so close
+//! before the next conversion that it may be late by most of a period, or the estimate be late by a little, the kernel's
+//! count of interrupts decides.
 
 /// Conversions over which the period is measured anew: a second at 4 kHz, in which a microsecond of doubt at each end
 /// is 2 ppm.
@@ -15,6 +17,12 @@ const GUARD: f64 = 0.03;
 /// The least doubt: what a hard interrupt's entry varies by on a quiet machine.
 const GUARD_NS_MIN: f64 = 2_000.0;
 
+/// An edge this part of a period before a conversion may be that conversion's, with the estimate late by so much.
+const EARLY: f64 = 0.25;
+
+/// How fast the memory of an estimate that was late fades: by this part with every edge.
+const FADING: f64 = 1.0 / 256.0;
+
 /// Period and phase of the conversions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ConversionClock {
@@ -24,6 +32,8 @@ pub(super) struct ConversionClock {
     base_ns: u64,
     phase_ns: f64,
     index: u64,
+    /// By how much the estimate was late lately, nanoseconds: added to the doubt.
+    late_ns: f64,
     /// Where the measurement of the period began, in the same form.
     window: (u64, f64, u64),
 }
@@ -32,7 +42,7 @@ impl ConversionClock {
     /// A clock whose conversion `index` was at `at_ns`.
     #[must_use]
     pub(super) fn new(period_ns: f64, index: u64, at_ns: u64) -> ConversionClock {
-        ConversionClock { period_ns, base_ns: at_ns, phase_ns: 0.0, index, window: (at_ns, 0.0, index) }
+        ConversionClock { period_ns, base_ns: at_ns, phase_ns: 0.0, index, late_ns: 0.0, window: (at_ns, 0.0, index) }
     }
 
     /// The time between two conversions, nanoseconds.
@@ -54,7 +64,7 @@ impl ConversionClock {
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
     pub(super) fn guard(&self) -> f64 {
-        GUARD.max(GUARD_NS_MIN / self.period_ns).min(0.2)
+        GUARD.max(GUARD_NS_MIN.max(self.late_ns) / self.period_ns).min(EARLY)
     }
 
     /// The newest conversion at `at_ns` if the phase were earlier by `periods` than estimated (negative: later).
@@ -77,11 +87,13 @@ impl ConversionClock {
         self.base_ns.wrapping_add_signed((self.phase_ns + periods * self.period_ns).round() as i64)
     }
 
-    /// Takes an edge that was stamped at `at_ns` in; answers the conversion that it announces.
+    /// Takes an edge in that was stamped at `at_ns`, `n_interrupts` after the one before; answers the conversion that it
+    /// announces.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn edge(&mut self, at_ns: u64) -> u64 {
-        let index = self.newest_at(at_ns, self.guard());
+    pub(super) fn edge(&mut self, at_ns: u64, n_interrupts: u64) -> u64 {
+        let (late, early) = (self.newest_at(at_ns, GUARD), self.newest_at(at_ns, EARLY));
+        let index = if late != early && self.index + n_interrupts != early { late } else { early };
         if index < self.index {
             // From before the clock was set: it says nothing.
             return index;
@@ -92,6 +104,7 @@ impl ConversionClock {
         self.index = index;
         // Early: the estimate was late, follow. Late: an interrupt that waited, or drift; follow a little.
         self.phase_ns += if late_ns < 0.0 { late_ns * 0.5 } else { late_ns.min(self.period_ns / 8.0) / 16.0 };
+        self.late_ns = (self.late_ns * (1.0 - FADING)).max(-late_ns);
         self.fold();
         if self.index - self.window.2 >= WINDOW {
             self.measure();
@@ -160,7 +173,7 @@ mod tests {
             let measured = PERIOD * (1.0 - ppm * 1e-6) * 1.0001;
             let mut clock = ConversionClock::new(measured, 0, true_ns(0, ppm) + latency_ns(0));
             for index in 1..100_000 {
-                assert_eq!(clock.edge(true_ns(index, ppm) + latency_ns(index)), index, "{ppm} ppm");
+                assert_eq!(clock.edge(true_ns(index, ppm) + latency_ns(index), 1), index, "{ppm} ppm");
             }
             let error_ppm = (clock.period_ns() / (PERIOD * (1.0 - ppm * 1e-6)) - 1.0) * 1e6;
             assert!(error_ppm.abs() < 5.0, "{error_ppm} ppm of error at {ppm} ppm");
@@ -171,14 +184,25 @@ mod tests {
     fn lost_edges_do_not_move_the_index_and_spurious_ones_announce_nothing_new() {
         let mut clock = ConversionClock::new(PERIOD, 0, true_ns(0, 0.0));
         for index in 1..10_000 {
-            clock.edge(true_ns(index, 0.0) + latency_ns(index));
+            clock.edge(true_ns(index, 0.0) + latency_ns(index), 1);
         }
         // 1.5 s without edges: a disk that stalled an old kernel.
-        assert_eq!(clock.edge(true_ns(16_000, 0.0)), 16_000);
-        assert_eq!(clock.edge(true_ns(16_000, 0.0) + 100_000), 16_000);
-        assert_eq!(clock.edge(true_ns(16_001, 0.0)), 16_001);
+        assert_eq!(clock.edge(true_ns(16_000, 0.0), 1), 16_000);
+        assert_eq!(clock.edge(true_ns(16_000, 0.0) + 100_000, 1), 16_000);
+        assert_eq!(clock.edge(true_ns(16_001, 0.0), 1), 16_001);
         assert_eq!(clock.newest_at(true_ns(16_005, 0.0) + 240_000, 0.0), 16_005);
         assert!(clock.instant_ns(16_010).abs_diff(true_ns(16_010, 0.0)) < 4000);
+    }
+
+    #[test]
+    fn late_interrupts_do_not_move_the_index() {
+        let mut clock = ConversionClock::new(PERIOD, 0, true_ns(0, 0.0));
+        for index in 1..50_000_u64 {
+            // Evenly spread over 45 us for a while, and every 1000th late by 90 % of a period.
+            let spread = if (10_000..20_000).contains(&index) { index.wrapping_mul(0x9E37_79B9) % 45_000 } else { 0 };
+            let late = if index % 1000 == 999 { 225_000 } else { spread };
+            assert_eq!(clock.edge(true_ns(index, 0.0) + late, 1), index);
+        }
     }
 
     #[test]
@@ -190,7 +214,7 @@ mod tests {
                 period *= 1.002;
             }
             at += period;
-            assert_eq!(clock.edge(at as u64 + latency_ns(index)), index);
+            assert_eq!(clock.edge(at as u64 + latency_ns(index), 1), index);
         }
         assert!((clock.period_ns() / period - 1.0).abs() < 5e-6);
     }
@@ -198,8 +222,8 @@ mod tests {
     #[test]
     fn after_a_pause_the_index_is_elapsed_time_by_the_measured_period() {
         let mut clock = ConversionClock::new(PERIOD, 0, 1_000_000_000);
-        clock.edge(1_000_250_000);
+        clock.edge(1_000_250_000, 1);
         assert_eq!(clock.resume(1_000_250_000 + 1_000_100_000), 1 + 4000);
-        assert_eq!(clock.edge(1_000_250_000 + 1_000_350_000), 4002);
+        assert_eq!(clock.edge(1_000_250_000 + 1_000_350_000, 1), 4002);
     }
 }

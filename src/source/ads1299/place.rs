@@ -20,6 +20,7 @@ impl Ads1299 {
         let bytes = self.reader.bytes(frame);
         let mut flags = Flags::default();
         let mut suspects = false;
+        let mut noted = self.n_suspect > 0;
         for chip in 0..n_chips {
             let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
             let finding = self.checker.check(chip, bytes, codes);
@@ -43,7 +44,8 @@ impl Ads1299 {
             }
             if let Some(doubt) = doubt {
                 let stuck = matches!(doubt, Doubt::SameCode { .. });
-                if stuck || (self.suspect[chip] == 1 && self.n_suspect == 0) {
+                if stuck || !noted {
+                    noted |= !stuck;
                     let first = frame.index.saturating_sub(u64::from(finding.back));
                     self.notes.note(Note::Doubted { first, next: frame.index, doubt });
                 }
@@ -62,7 +64,7 @@ impl Ads1299 {
         } else if self.n_suspect > 0 {
             self.notes.note(Note::Trusted { frame: frame.index, n_frames: self.n_suspect });
             self.n_suspect = 0;
-            self.trouble.pause_s = 0;
+            (self.trouble.pause_s, self.trouble.again_ns, self.trouble.unwell) = (0, 0, false);
             self.signs.failing.store(false, Ordering::Relaxed);
         }
         self.triggers(frame.index, ChipStatus(block.status_mut()[n * n_chips]));

@@ -232,7 +232,8 @@ impl Reader {
     fn edges(&mut self, wire: &mut dyn Wire, deadline_ns: u64) -> Result<Option<u64>, WireError> {
         let Some(mut edge) = wire.wait_edge(deadline_ns)? else { return Ok(None) };
         loop {
-            let index = self.clock.edge(edge.at_ns);
+            let interrupts = self.edge.map_or(1, |before| edge.n_interrupts.wrapping_sub(before.n_interrupts));
+            let index = self.clock.edge(edge.at_ns, u64::from(interrupts));
             self.compare(edge, index);
             (self.edge, self.edge_index) = (Some(edge), index);
             match wire.wait_edge(0)? {

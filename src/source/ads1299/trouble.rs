@@ -30,6 +30,8 @@ pub(super) struct Trouble {
     pub(super) reopen: bool,
     /// Set up, and no frame has been placed since.
     pub(super) fresh: bool,
+    /// Not well since chips failed, until a frame is good: what is lost meanwhile is lost to setting up.
+    pub(super) unwell: bool,
     /// The last attempt failed, or its chips fail again.
     pub(super) pause_s: u64,
     pub(super) again_ns: u64,
@@ -82,22 +84,28 @@ impl Ads1299 {
         }
     }
 
-    /// Sets the chips up again, if it is time to. True: frames can be expected.
+    /// Whether the chips are to be set up again now.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn is_due(&self) -> bool {
+        self.trouble.wanted && self.wire.now_ns() >= self.trouble.again_ns
+    }
+
+    /// Sets the chips up again. True: frames can be expected.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     pub(super) fn recover(&mut self) -> bool {
-        let now_ns = self.wire.now_ns();
-        if now_ns < self.trouble.again_ns {
-            return false;
-        }
         self.signs.failing.store(true, Ordering::Relaxed);
         self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
         self.notes.note(Note::SettingUp { frame: self.next_frame });
+        // Where chips are good, setting up costs their data: it is tried less and less often.
+        let some_are_good = self.suspect.contains(&0) && !self.suspect.iter().all(|n_frames| *n_frames == 0);
         let result = self.set_up();
         let trouble = &mut self.trouble;
-        trouble.pause_s = (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1);
+        trouble.pause_s = if some_are_good { (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
         trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
-        (trouble.wanted, trouble.reopen, trouble.fresh) = (false, false, true);
+        (trouble.wanted, trouble.reopen) = (false, false);
+        (trouble.fresh, trouble.unwell) = (true, true);
         self.suspect.fill(0);
         (self.failed, self.failed_in_a_row) = (0, 0);
         self.last_edge_ns = self.wire.now_ns();
@@ -109,8 +117,9 @@ impl Ads1299 {
             }
             Err(error) => {
                 self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s });
-                // In a cascade the other chips may convert all the same: their data are worth having.
-                error.chip().is_some() && self.start_again().is_ok()
+                self.trouble.wanted = true;
+                // Behind selects of their own the other chips may convert all the same: their data are worth having.
+                self.board.layout.selects.len() > 1 && self.start_again().is_ok()
             }
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct Rig {
     /// What was delivered so far.
     pub(super) n_delivered: u64,
     pub(super) n_flagged: u64,
-    /// Frames whose codes were not those of their index: `(frame, flagged)`.
+    /// Frames whose codes were not those of their index: `(frame, marked)`.
     pub(super) wrong: Vec<(u64, bool)>,
     pub(super) check: bool,
     next_frame: u64,
@@ -100,10 +100,11 @@ impl Rig {
         let rows = block.codes().chunks_exact(n_channels).zip(block.status().chunks_exact(n_chips));
         for (i, (codes, status)) in rows.enumerate() {
             let frame = head.first_frame + i as u64;
-            let flagged = status.iter().any(|word| ChipStatus(*word).has(ChipStatus::SUSPECT));
-            self.n_flagged += u64::from(flagged);
+            let any = |condition| status.iter().any(|word| ChipStatus(*word).has(condition));
+            self.n_flagged += u64::from(any(ChipStatus::SUSPECT));
             if self.check && !self.is_right(frame, codes) {
-                self.wrong.push((frame, flagged));
+                let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
+                self.wrong.push((frame, marks.into_iter().any(any)));
             }
         }
         self.block = block;
@@ -133,14 +134,17 @@ impl Rig {
         }
     }
 
-    /// Frames that were not what their index says, were not flagged, and lie in no span that was called unproven.
-    pub(super) fn unmarked(&self) -> Vec<u64> {
+    /// The first, the last and the number of frames that were not what their index says, were not marked, and lie in no
+    /// span that was called unproven.
+    pub(super) fn unmarked(&self) -> Option<(u64, u64, usize)> {
         let doubted = |frame: u64| {
-            self.told.iter().any(
-                |note| matches!(note, Note::Doubted { first, next, .. } if (*first..*next).contains(&frame)),
-            )
+            self.told
+                .iter()
+                .any(|note| matches!(note, Note::Doubted { first, next, .. } if (*first..*next).contains(&frame)))
         };
-        self.wrong.iter().filter(|(frame, flagged)| !flagged && !doubted(*frame)).map(|(frame, _)| *frame).collect()
+        let unmarked: Vec<u64> =
+            self.wrong.iter().filter(|(frame, marked)| !marked && !doubted(*frame)).map(|(frame, _)| *frame).collect();
+        Some((*unmarked.first()?, *unmarked.last()?, unmarked.len()))
     }
 
     /// Frames lost to `cause` so far.
