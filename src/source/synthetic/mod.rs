@@ -11,8 +11,8 @@ use super::{Filled, Kind, Opening, Pace, Plan, Slack, Source, SourceError};
 use crate::block::{Cause, Channel, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::config::{Key, Mistakes, Table};
 use crate::rt::{Stop, now_ns, utc_now_ns};
-use signal::Generator;
 
+pub(in crate::source) use signal::Generator;
 pub use signal::counter_code;
 
 /// The row of `source::KINDS`.

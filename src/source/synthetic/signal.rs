@@ -3,7 +3,8 @@
 use std::f64::consts::TAU;
 
 /// Makes codes, frame by frame.
-pub(super) enum Generator {
+#[derive(Debug)]
+pub(in crate::source) enum Generator {
     Counter,
     Sine { phase: Rotation, amplitude: f64 },
     Noise { noise: Noise, amplitude: f64 },
@@ -32,14 +33,14 @@ impl Generator {
         Generator::Noise { noise: Noise::new(), amplitude }
     }
 
-    pub(super) fn eeg(n_channels: usize, rate_hz: f64, codes_per_uv: f64) -> Generator {
+    pub(in crate::source) fn eeg(n_channels: usize, rate_hz: f64, codes_per_uv: f64) -> Generator {
         Generator::Eeg(Box::new(Eeg::new(n_channels, rate_hz, codes_per_uv)))
     }
 
     /// Fills whole frames, the first of which has index `first_frame`.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn fill(&mut self, first_frame: u64, n_channels: usize, codes: &mut [i32]) {
+    pub(in crate::source) fn fill(&mut self, first_frame: u64, n_channels: usize, codes: &mut [i32]) {
         for (frame, codes) in (first_frame..).zip(codes.chunks_exact_mut(n_channels)) {
             match self {
                 Generator::Counter => {
@@ -71,7 +72,8 @@ fn code(value: f64) -> i32 {
 ///
 /// Fast because it turns a pair of numbers by one step per frame and computes them afresh only now and then; a
 /// `sin` per frame would cost more than the rest of the generator.
-pub(super) struct Rotation {
+#[derive(Debug)]
+pub(in crate::source) struct Rotation {
     cycles_per_frame: f64,
     step: (f64, f64),
     sine: f64,
@@ -106,7 +108,8 @@ impl Rotation {
 }
 
 /// Uniform noise between -1 and 1 (xorshift64*, Vigna 2016), the same at every start.
-pub(super) struct Noise(u64);
+#[derive(Debug)]
+pub(in crate::source) struct Noise(u64);
 
 impl Noise {
     fn new() -> Noise {
@@ -124,7 +127,8 @@ impl Noise {
 
 /// Something that looks like an EEG and has what filters are for: each electrode's offset of millivolts, a slow
 /// wander, a 1/f background, an alpha rhythm that comes and goes, mains hum at 50 Hz and a blink now and then.
-pub(super) struct Eeg {
+#[derive(Debug)]
+pub(in crate::source) struct Eeg {
     codes_per_uv: f64,
     noise: Noise,
     alpha: Rotation,
@@ -135,6 +139,7 @@ pub(super) struct Eeg {
     channels: Vec<Electrode>,
 }
 
+#[derive(Debug)]
 struct Electrode {
     offset_uv: f64,
     alpha_uv: f64,

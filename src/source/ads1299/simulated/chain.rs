@@ -9,6 +9,7 @@ use super::run::{First, Run};
 use super::script::Script;
 use super::setup::{ClockSource, Setup};
 use super::shift::ShiftLine;
+use super::signal::Input;
 use super::truth::{Counts, Note, Truth, Violation};
 use crate::source::ads1299::wire::Edge;
 
@@ -26,6 +27,7 @@ pub struct Chain {
     pub(super) run: Run,
     pub(super) truth: Truth,
     pub(super) counts: Counts,
+    input: Input,
     pub(super) script: Script,
     pub(super) effects: Effects,
     pub(super) now_ns: u64,
@@ -93,6 +95,7 @@ impl Chain {
             run: Run::new(setup.run_by_hand),
             truth: Truth::new(setup.notes_max),
             counts: Counts::default(),
+            input: Input::new(&setup.signal, first_channel, setup.seed),
             script: Script::new(&setup.faults, setup.seed),
             effects: Effects::new(setup.gap_bits),
             now_ns: 0,
@@ -260,7 +263,7 @@ impl Chain {
         let others_run = self.chips.iter().any(|chip| chip.converter.is_running());
         let state = &mut self.chips[chip];
         state.converter.start(at_ns, state.registers.period_ticks(), wait_ticks);
-        state.front.retune(&state.registers, at_ns);
+        state.front.retune(&mut state.registers, at_ns);
         let (first_ns, tick_q32) = (state.converter.next_ns(), state.converter.tick_q32());
         if by_host && self.truth.take_arm() {
             self.run.arm();
@@ -312,7 +315,7 @@ impl Chain {
         };
         state.converter.step();
         state.fell_ns = at_ns;
-        state.convert(index, at_ns);
+        state.convert(index, at_ns, &mut self.input);
         if state.registers.single_shot() || state.stopping {
             state.done = state.registers.single_shot();
             state.stopping = false;

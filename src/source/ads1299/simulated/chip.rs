@@ -6,6 +6,7 @@ use super::effects::ChipEffects;
 use super::front::Front;
 use super::registers::Registers;
 use super::setup::{ChipSetup, Setup};
+use super::signal::Input;
 use super::truth::Touched;
 
 /// Bytes of the longest frame.
@@ -63,12 +64,12 @@ pub(super) struct Chip {
 impl Chip {
     pub(super) fn new(setup: &Setup, chip: &ChipSetup, select: usize, place: usize, first_channel: usize) -> Chip {
         let id = chip.revision << 5 | chip.model.id_bits();
-        let registers = Registers::new(chip.model, id, chip.gpio & 0x0F);
+        let mut registers = Registers::new(chip.model, id, chip.gpio & 0x0F);
         Chip {
             select,
             place,
             n_bytes: chip.model.frame_bytes(),
-            front: Front::new(setup, chip, first_channel, &registers),
+            front: Front::new(setup, chip, first_channel, &mut registers),
             registers,
             decoder: Decoder::default(),
             converter: Converter::new(setup.ppm + chip.ppm),
@@ -113,14 +114,16 @@ impl Chip {
         self.done = false;
         self.stopping = false;
         self.converter.reset(at_ns);
-        self.front.retune(&self.registers, at_ns);
+        self.front.retune(&mut self.registers, at_ns);
     }
 
     /// The conversion that is complete now.
-    pub(super) fn convert(&mut self, index: u64, at_ns: u64) {
+    pub(super) fn convert(&mut self, index: u64, at_ns: u64, input: &mut Input) {
         self.index = index;
         self.n_made += 1;
-        let codes = self.front.codes(index, at_ns);
+        let uv = input.microvolts(index, self.front.dr());
+        let uv = uv.get(self.front.first_channel()..).unwrap_or(&[]);
+        let codes = self.front.codes(index, at_ns, self.converter.ticks(), uv);
         if self.effects.any {
             self.convert_spoiled(codes);
             return;

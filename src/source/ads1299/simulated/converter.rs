@@ -15,9 +15,8 @@ pub(super) struct Converter {
     period_q32: u64,
     next_ns: u64,
     next_fraction: u32,
-    /// tCLK since the chip's reset, at the next conversion.
+    /// tCLK of the divider, which began at `zero_ns`, at the next conversion.
     ticks: u64,
-    /// The divider's zero and the instant it had it.
     zero_ns: u64,
 }
 
@@ -54,7 +53,7 @@ impl Converter {
         self.tick_q32
     }
 
-    /// tCLK since the reset at the conversion that was last stepped to.
+    /// tCLK of the divider at the conversion that was made last.
     pub(super) fn ticks(&self) -> u64 {
         self.ticks.saturating_sub(u64::from(self.period_ticks))
     }

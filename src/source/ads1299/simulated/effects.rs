@@ -122,6 +122,7 @@ impl Chain {
                     self.chips[chip].reverted = true;
                 }
             }
+            Fault::Gpio { chip, levels } => self.with_chip(chip, |chip| chip.registers.gpio_pins = levels & 0x0F),
             Fault::WritesDropped { chip, address, n_writes } => {
                 self.with_chip(chip, |chip| chip.deaf_to = (address, n_writes));
             }
@@ -184,6 +185,10 @@ impl Chain {
                 apply_to_chip(&mut of, i, *fault);
             }
             of.any = of != ChipEffects::default();
+            if (of.off_p, of.off_n) != (chip.effects.off_p, chip.effects.off_n) {
+                chip.front.set_off(of.off_p, of.off_n);
+                chip.front.retune(&mut chip.registers, at_ns);
+            }
             chip.effects = of;
         }
         self.effects.next_end_ns = NEVER;
@@ -218,7 +223,7 @@ impl Chain {
 }
 
 fn apply_to_chip(of: &mut ChipEffects, i: usize, fault: Fault) {
-    let bit = |chip: usize, channel: usize| if chip == i { 1_u8.checked_shl(channel as u32).unwrap_or(0) } else { 0 };
+    let bit = |chip: usize, channel: usize| if chip == i && channel < 8 { 1_u8 << channel } else { 0 };
     match fault {
         Fault::Zeros { chip, .. } => of.zeros |= chip == i,
         Fault::NibbleBad { chip, .. } => of.nibble_bad |= chip == i,

@@ -60,6 +60,13 @@ pub enum Fault {
         /// Whom.
         chips: Which,
     },
+    /// No fault: the board drives other levels into the chip's GPIO pins from now on.
+    Gpio {
+        /// The chip.
+        chip: usize,
+        /// Bit 0 is GPIO1.
+        levels: u8,
+    },
     /// The next `n_writes` to one register have no effect.
     WritesDropped {
         /// The chip.
@@ -244,6 +251,6 @@ impl Fault {
     /// Whether the host may have to bring chips up again because of it, so that a START that follows does not begin
     /// a run.
     pub(super) fn disturbs(self) -> bool {
-        !matches!(self, Fault::ElectrodeOff { .. } | Fault::Rail { .. })
+        !matches!(self, Fault::ElectrodeOff { .. } | Fault::Rail { .. } | Fault::Gpio { .. })
     }
 }

@@ -28,6 +28,7 @@ mod edges;
 mod effects;
 mod faults;
 mod front;
+mod lead_off;
 mod noise;
 mod pins;
 mod reads;
@@ -37,14 +38,17 @@ mod script;
 mod setup;
 mod shift;
 mod signal;
+mod square;
 mod transfer;
 mod truth;
 mod wire;
 
 pub use chain::Chain;
 pub use faults::{Fault, Planned, Side, When, Which};
-pub use setup::{ChainReadback, ChipSetup, ClockSource, HostDelays, Model, Pins, RdatacTakes, SelectSetup, Setup};
-pub use signal::Signal;
+pub use setup::{
+    Board, ChainReadback, ChipSetup, ClockSource, Electrode, HostDelays, Model, Pins, RdatacTakes, SelectSetup, Setup,
+};
+pub use signal::{Recording, Signal};
 pub use truth::{Counts, Note, Touched, Truth, Violation};
 pub use wire::{Clock, SimulatedWire};
 

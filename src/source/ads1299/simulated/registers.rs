@@ -85,7 +85,7 @@ impl Registers {
         if channel < 8 {
             return if channel < n_channels { 0 } else { 0xFF };
         }
-        if PER_CHANNEL.contains(&address) { u8::MAX.checked_shl(n_channels as u32).unwrap_or(0) } else { 0 }
+        if PER_CHANNEL.contains(&address) && n_channels < 8 { u8::MAX << n_channels } else { 0 }
     }
 
     /// The value as RREG sees it; 0 past the last register.

@@ -70,7 +70,7 @@ impl Script {
         reason = "not negative; a wait for ever saturates"
     )]
     fn wait(&mut self, p: f64) -> u64 {
-        if !(p > 0.0) {
+        if p <= 0.0 || p.is_nan() {
             return u64::MAX;
         }
         ((1.0 - self.noise.fraction()).ln() / (1.0 - p.min(1.0 - f64::EPSILON)).ln()) as u64

@@ -54,11 +54,81 @@ pub struct ChipSetup {
     pub ppm: f64,
     /// What the board drives into GPIO1 (bit 0) to GPIO4.
     pub gpio: u8,
+    /// What its channels are connected to.
+    pub electrodes: [Electrode; 8],
+}
+
+/// The two electrodes of a channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Electrode {
+    /// The impedance of the positive side in ohms, series resistors included.
+    pub ohm_p: f64,
+    /// Of the negative side.
+    pub ohm_n: f64,
+    /// The positive side hangs in the air.
+    pub off_p: bool,
+    /// The negative one does.
+    pub off_n: bool,
+}
+
+impl Default for Electrode {
+    /// 5 kilo-ohms on either side.
+    fn default() -> Electrode {
+        Electrode { ohm_p: 5000.0, ohm_n: 5000.0, off_p: false, off_n: false }
+    }
+}
+
+/// What is common to all chips of the board.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Board {
+    /// Analogue supply, AVSS is 0 V.
+    pub avdd_v: f64,
+    /// Digital supply.
+    pub dvdd_v: f64,
+    /// The reference.
+    pub reference_v: f64,
+    /// Whether it is outside the chips. Without it codes are at full scale until CONFIG3 switches the internal one on,
+    /// and settle for 150 ms then.
+    pub external_reference: bool,
+    /// Temperature of the chips.
+    pub temperature_c: f64,
+    /// Lead-off currents, as a part of the nominal ones; 0.8 to 1.2 by the datasheet.
+    pub lead_off_scale: f64,
+    /// Gains are off by at most this part, each channel's by its own.
+    pub gain_error_max: f64,
+    /// Typical offset of a channel, each has its own.
+    pub offset_uv: f64,
+    /// Noise, as a part of what the datasheet gives.
+    pub noise_scale: f64,
+}
+
+impl Default for Board {
+    /// Typical by the datasheet.
+    fn default() -> Board {
+        Board {
+            avdd_v: 5.0,
+            dvdd_v: 3.3,
+            reference_v: 4.5,
+            external_reference: false,
+            temperature_c: 30.0,
+            lead_off_scale: 1.0,
+            gain_error_max: 0.005,
+            offset_uv: 60.0,
+            noise_scale: 1.0,
+        }
+    }
 }
 
 impl Default for ChipSetup {
     fn default() -> ChipSetup {
-        ChipSetup { model: Model::Ads1299, revision: 1, clocked: true, ppm: 0.0, gpio: 0 }
+        ChipSetup {
+            model: Model::Ads1299,
+            revision: 1,
+            clocked: true,
+            ppm: 0.0,
+            gpio: 0,
+            electrodes: [Electrode::default(); 8],
+        }
     }
 }
 
@@ -169,6 +239,8 @@ pub struct Setup {
     pub float: u8,
     /// Before this instant the supplies are not up and no chip answers.
     pub powered_ns: u64,
+    /// Supplies, reference, imperfections.
+    pub board: Board,
     /// What the electrodes see.
     pub signal: Signal,
     /// Delays on the host's side.
@@ -198,6 +270,7 @@ impl Default for Setup {
             drdy_of: Some(0),
             float: 0,
             powered_ns: 0,
+            board: Board::default(),
             signal: Signal::Counter,
             delays: HostDelays::default(),
             faults: Vec::new(),

@@ -293,7 +293,7 @@ impl Chain {
             return;
         }
         let right = state.registers.write(address, value);
-        state.front.retune(&state.registers, at_ns);
+        state.front.retune(&mut state.registers, at_ns);
         if address == CONFIG1 {
             state.reverted = false;
             self.set_repeats(chip);

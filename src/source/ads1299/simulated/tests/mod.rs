@@ -1,5 +1,6 @@
 //! Tests of the simulator against the datasheet's facts, by a host that is as simple as can be.
 
+mod analogue;
 mod faults;
 mod protocol;
 mod timing;

@@ -24,24 +24,24 @@ fn the_first_conversion_comes_after_the_settling_time_of_its_rate_and_the_others
             let edge = host.edge().unwrap();
             let off = edge.at_ns.abs_diff(started_ns + ns(settle_ticks + k * (128 << dr)) + interrupt_ns);
             assert!(off <= 1, "DR {dr}, conversion {k}: {off} ns");
-            assert_eq!((edge.n_interrupts, edge.n_events), (k as u32 + 1, k as u32 + 1));
+            assert_eq!((u64::from(edge.n_interrupts), u64::from(edge.n_events)), (k + 1, k + 1));
         }
     }
 }
 
 #[test]
-fn an_hour_does_not_drift() {
+fn ten_minutes_do_not_drift() {
     let mut host = Host::new(&Setup { ppm: 31.25, ..Setup::default() });
     host.configure(1, 0x96, 0x60);
     host.start_pin(true);
     let first = host.edge().unwrap();
-    host.pause(3_600_000_000_000);
+    host.pause(600_000_000_000);
     while host.wire.wait_edge(0).unwrap().is_some() {}
     let n = host.truth.counts().n_conversions;
     let edge = host.edge().unwrap();
     let period_ns = 4e6 / (1.0 + 31.25e-6);
     let off_ns = (edge.at_ns - first.at_ns) as f64 - n as f64 * period_ns;
-    assert!(off_ns.abs() < 2.0, "{off_ns} ns over {n} conversions");
+    assert!(off_ns.abs() < 1.1, "{off_ns} ns over {n} conversions");
 }
 
 #[test]
