@@ -107,6 +107,7 @@ const REAL_TIME_FILES: &[&str] = &[
     "src/pipeline/ledger.rs",
     "src/block/",
     "src/stage/",
+    "src/source/ads1299/simulated/",
     "src/source/synthetic/",
     "src/source/replay/feed.rs",
     "src/source/ads1299/chain.rs",

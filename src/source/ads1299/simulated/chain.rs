@@ -63,9 +63,15 @@ pub(super) struct Port {
 }
 
 impl Chain {
-    /// The bench of `setup` with its supplies up, at instant 0.
+    /// The bench of `setup` from instant 0 on.
     #[must_use]
     pub fn new(setup: &Setup) -> Chain {
+        Chain::new_at(setup, 0)
+    }
+
+    /// The bench of `setup` from an instant on.
+    #[must_use]
+    pub fn new_at(setup: &Setup, at_ns: u64) -> Chain {
         let (mut chips, mut ports, mut first_channel) = (Vec::new(), Vec::new(), 0);
         for (i, select) in setup.selects.iter().enumerate() {
             let first = chips.len();
@@ -98,7 +104,7 @@ impl Chain {
             input: Input::new(&setup.signal, first_channel, setup.seed),
             script: Script::new(&setup.faults, setup.seed),
             effects: Effects::new(setup.gap_bits),
-            now_ns: 0,
+            now_ns: at_ns,
             next_ns: NEVER,
             leader: setup.drdy_of.unwrap_or(0),
             start_high: setup.start_tied_high && !setup.pins.start,
@@ -107,9 +113,10 @@ impl Chain {
         };
         for chip in &mut chain.chips {
             let power_on_ns = chip.converter.clocks_ns(POWER_ON_TICKS);
-            chip.busy_until_ns = if setup.powered_ns > 0 { setup.powered_ns + power_on_ns } else { 0 };
+            chip.busy_until_ns = at_ns + if setup.powered_ns > 0 { setup.powered_ns + power_on_ns } else { 0 };
+            chip.converter.reset(at_ns);
         }
-        chain.distribute_clock(0);
+        chain.distribute_clock(at_ns);
         for chip in 0..chain.chips.len() {
             let ready_ns = chain.chips[chip].busy_until_ns;
             chain.update(chip, ready_ns, 0, false);
@@ -117,7 +124,7 @@ impl Chain {
         }
         let at_power_up: Vec<_> = chain.script.at_power_up().collect();
         for (i, planned) in at_power_up {
-            chain.strike(i, planned, 0, 0);
+            chain.strike(i, planned, 0, at_ns);
         }
         chain
     }

@@ -237,7 +237,7 @@ pub struct Setup {
     pub drdy_of: Option<usize>,
     /// What the host's input reads where no chip drives it.
     pub float: u8,
-    /// Before this instant the supplies are not up and no chip answers.
+    /// For so long the supplies are not up, and then comes the power-on reset; 0 for a bench that is long up.
     pub powered_ns: u64,
     /// Supplies, reference, imperfections.
     pub board: Board,

@@ -26,6 +26,7 @@ const CLOCK_MAX_HZ: Hz = 20_000_000;
 /// The times of one transfer's bytes.
 #[derive(Debug, Clone, Copy)]
 struct Bytes {
+    n: usize,
     from_ns: u64,
     /// Of one byte, in 2^-32 ns.
     byte_q32: u64,
@@ -69,8 +70,12 @@ impl Chain {
         if let Some(error) = self.effects.take_failure(n_bytes) {
             return (self.now_ns, Err(self.fail(select, error)));
         }
-        let bytes =
-            Bytes { from_ns: self.now_ns, byte_q32: ((8_000_000_000 << 31) / u64::from(clock_hz)) << 1, clock_hz };
+        let bytes = Bytes {
+            n: n_bytes,
+            from_ns: self.now_ns,
+            byte_q32: ((8_000_000_000 << 31) / u64::from(clock_hz)) << 1,
+            clock_hz,
+        };
         self.check_select(select, clock_hz);
 
         let hold_ns = u64::from(hold_us) * 1000;
@@ -136,7 +141,9 @@ impl Chain {
         }
         let from_ns = bytes.after(first);
         self.run_to(from_ns);
-        if self.ports[select].line.position() == 0 {
+        // A command is clocked out of the frame too, but does not read it.
+        let whole = self.chips.get(range.start).is_some_and(|chip| bytes.n >= chip.n_bytes);
+        if whole && self.ports[select].line.position() == 0 {
             self.count_read(select);
         }
         let streaming = self.chips[range].iter().filter(|chip| chip.continuous);

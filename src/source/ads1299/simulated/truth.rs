@@ -179,7 +179,7 @@ counts! {
     n_conversions,
     /// Conversions that the chip behind DRDY made.
     n_made,
-    /// Indices that passed while it was down.
+    /// Indices that passed while it was down, or converted at another rate.
     n_down,
     /// Frames read through the first select, each conversion and each repetition.
     n_reads,

@@ -12,13 +12,17 @@ use crate::source::ads1299::wire::{Edge, Hz, Pin, Shape, Wire, WireError};
 /// How far simulated time may be behind real time before it jumps: what a converter's FIFO would hold.
 const BEHIND_MAX_NS: u64 = 1_000_000_000;
 
+/// The longest sleep at once.
+const SLEEP_MAX_NS: u64 = 1_000_000_000;
+
 /// Where the time of a [`SimulatedWire`] comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// From waits, transfers and delays alone: hours pass in seconds, and the same way every time.
     Virtual,
     /// From `CLOCK_MONOTONIC`. A host that is late catches up, as if the converter had a FIFO, until it is a second
-    /// behind; then time jumps, and the conversions in between pass unread behind one late event.
+    /// behind; then time jumps, and the conversions in between pass unread behind one late event. Where faults are
+    /// planned, this is `RealStrict`.
     Real,
     /// From `CLOCK_MONOTONIC` without mercy, for faults whose cost is to be seen.
     RealStrict,
@@ -33,19 +37,23 @@ pub struct SimulatedWire {
     pins: Pins,
     /// Simulated time. On the virtual clock it begins at 0, else it is `CLOCK_MONOTONIC` as far as it has come.
     now_ns: u64,
+    pub(super) behind_max_ns: u64,
 }
 
 impl SimulatedWire {
     /// The bench of `setup`.
     #[must_use]
     pub fn new(setup: &Setup, clock: Clock) -> SimulatedWire {
-        let mut wire =
-            SimulatedWire { chain: Chain::new(setup), clock, delays: setup.delays, pins: setup.pins, now_ns: 0 };
-        if clock != Clock::Virtual {
-            wire.now_ns = now_ns();
+        let now_ns = if clock == Clock::Virtual { 0 } else { now_ns() };
+        let strict = clock == Clock::Real && !setup.faults.is_empty();
+        SimulatedWire {
+            chain: Chain::new_at(setup, now_ns),
+            clock: if strict { Clock::RealStrict } else { clock },
+            delays: setup.delays,
+            pins: setup.pins,
+            now_ns,
+            behind_max_ns: BEHIND_MAX_NS,
         }
-        wire.chain.advance(wire.now_ns);
-        wire
     }
 
     /// On the virtual clock.
@@ -65,24 +73,16 @@ impl SimulatedWire {
         &mut self.chain
     }
 
-    /// Simulated time as it should be now. While a conversion waits to be read, a kind clock stands still.
-    fn time_ns(&self) -> u64 {
-        match self.clock {
-            Clock::Virtual => self.now_ns,
-            Clock::RealStrict => self.now_ns.max(now_ns()),
-            Clock::Real => self.now_ns.max(now_ns().min(self.chain.next_ns())),
-        }
-    }
-
-    /// Takes over the time that passed outside.
+    /// Takes over the time that passed outside. A kind clock leaves it to waits to let conversions come, and jumps
+    /// when the host is too far behind.
     fn catch_up(&mut self) {
-        self.now_ns = self.time_ns();
-        if self.clock == Clock::Real {
-            let real_ns = now_ns();
-            if real_ns.saturating_sub(self.now_ns) > BEHIND_MAX_NS {
-                self.chain.advance_blind(real_ns);
-                self.now_ns = real_ns;
-            }
+        let real_ns = if self.clock == Clock::Virtual { 0 } else { now_ns() };
+        let waits = self.clock == Clock::Real && self.chain.next_ns() != u64::MAX;
+        if !waits {
+            self.now_ns = self.now_ns.max(real_ns);
+        } else if real_ns.saturating_sub(self.now_ns) > self.behind_max_ns {
+            self.chain.advance_blind(real_ns);
+            self.now_ns = real_ns;
         }
         self.chain.advance(self.now_ns);
     }
@@ -93,7 +93,7 @@ impl SimulatedWire {
             let mut real_ns = now_ns();
             while real_ns < at_ns {
                 // The wake-up may come early, for another reason: hence the loop, whose every turn is bounded.
-                thread::park_timeout(Duration::from_nanos((at_ns - real_ns).min(BEHIND_MAX_NS)));
+                thread::park_timeout(Duration::from_nanos((at_ns - real_ns).min(SLEEP_MAX_NS)));
                 real_ns = now_ns();
             }
         }
@@ -104,7 +104,12 @@ impl SimulatedWire {
 
 impl Wire for SimulatedWire {
     fn now_ns(&self) -> u64 {
-        self.time_ns()
+        match self.clock {
+            Clock::Virtual => self.now_ns,
+            Clock::RealStrict => self.now_ns.max(now_ns()),
+            // Not past a conversion that the host did not wait for yet.
+            Clock::Real => self.now_ns.max(now_ns().min(self.chain.next_ns())),
+        }
     }
 
     fn wait_until(&mut self, at_ns: u64) {
@@ -123,7 +128,10 @@ impl Wire for SimulatedWire {
 
     fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
         self.catch_up();
-        self.now_ns += self.delays.read_ns;
+        // On a real clock reading takes the time it takes; only one that is behind is helped on.
+        if self.clock == Clock::Virtual || self.now_ns < now_ns() {
+            self.now_ns += self.delays.read_ns;
+        }
         let mut waited = false;
         loop {
             if let Some(edge) = self.chain.take_edge(self.now_ns) {
@@ -137,7 +145,11 @@ impl Wire for SimulatedWire {
                 return Ok(None);
             }
             waited = true;
-            self.pass(self.chain.next_ns().min(deadline_ns));
+            let next_ns = self.chain.next_ns().min(deadline_ns);
+            if next_ns == u64::MAX {
+                return Ok(None);
+            }
+            self.pass(next_ns);
         }
     }
 

@@ -3,6 +3,7 @@
 mod analogue;
 mod faults;
 mod protocol;
+mod real_clock;
 mod timing;
 
 use super::*;
