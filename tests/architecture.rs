@@ -206,10 +206,12 @@ fn functions_that_promise_real_time_keep_it() {
 }
 
 #[test]
-fn unsafe_code_is_in_rt_and_in_the_counting_allocator() {
+fn unsafe_code_is_in_rt_in_the_counting_allocator_and_in_the_rig_s_calls() {
     for file in files("src").iter().chain(&files("tests")) {
         let counts = file.path.starts_with("tests/") && file.words("global_allocator").next().is_some();
-        let allowed = file.path.starts_with("src/rt/") || counts;
+        // What takes the place of C functions cannot be written without; everything else of the rig is.
+        let interposes = file.path == "tests/rig/calls.rs";
+        let allowed = file.path.starts_with("src/rt/") || counts || interposes;
         let lines: Vec<usize> = file.words("unsafe").collect();
         assert!(allowed || lines.is_empty(), "{}:{lines:?}: unsafe", file.path);
     }
