@@ -1,5 +1,7 @@
 //! What hangs on the wires, as the rig's kernel sees it.
 
+use crate::converters::Converters;
+use crate::loopback::Loopback;
 use crate::settings::{Kind, Settings};
 
 /// A control pin of the board.
@@ -47,6 +49,7 @@ pub(crate) trait Board: Send {
 /// The board of the settings.
 pub(crate) fn build(settings: &Settings) -> Box<dyn Board> {
     match settings.board.kind {
-        Kind::Loopback => Box::new(crate::loopback::Loopback::new(settings.board.rate_hz)),
+        Kind::Ads1299 => Box::new(Converters::new(settings)),
+        Kind::Loopback => Box::new(Loopback::new(settings.board.rate_hz)),
     }
 }

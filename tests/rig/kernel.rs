@@ -94,8 +94,10 @@ impl Kernel {
 
     /// The thread: as late as the machine makes it, with the times of the edges themselves.
     fn run(&self) {
-        // Else each wait would be 50 us longer. Refused, edges come later.
-        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).is_ok();
+        // Else each wait would be 50 us longer.
+        if let Err(error) = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)) {
+            eprintln!("rig: edges will be late: {error}");
+        }
         let mut state = self.lock();
         loop {
             state.catch_up(&self.settings);

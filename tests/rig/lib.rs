@@ -16,6 +16,7 @@
 
 mod board;
 mod calls;
+mod converters;
 mod fields;
 mod gpio;
 mod kernel;

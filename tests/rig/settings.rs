@@ -36,15 +36,37 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Board {
-    /// `loopback`: MISO is wired to MOSI, and a generator with `rate_hz` to DRDY, which runs while START is high.
     pub(crate) kind: Kind,
+    /// Of `loopback`: the generator's.
     pub(crate) rate_hz: f64,
+    // The others: of `ads1299`.
+    pub(crate) n_chips: usize,
+    pub(crate) topology: Topology,
+    pub(crate) gap_bits: usize,
+    /// How far the chips' clock is off.
+    pub(crate) clock_ppm: f64,
+    /// Whether the chips have a clock at all, and supplies.
+    pub(crate) clocked: bool,
+    pub(crate) powered: bool,
+    /// What MISO reads while no chip drives it.
+    pub(crate) float: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
+    /// Simulated chips with the counter as their signal.
+    Ads1299,
+    /// MISO is wired to MOSI, and a generator to DRDY that runs while START is high.
     Loopback,
+}
+
+/// How the chips share the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Topology {
+    Daisy,
+    Cascade,
 }
 
 /// What goes wrong between the board and the program.
@@ -93,7 +115,17 @@ impl Default for Settings {
 
 impl Default for Board {
     fn default() -> Board {
-        Board { kind: Kind::Loopback, rate_hz: 4000.0 }
+        Board {
+            kind: Kind::Ads1299,
+            rate_hz: 4000.0,
+            n_chips: 4,
+            topology: Topology::Daisy,
+            gap_bits: 0,
+            clock_ppm: 50.0,
+            clocked: true,
+            powered: true,
+            float: 0xFF,
+        }
     }
 }
 

@@ -1,0 +1,92 @@
+//! The project's simulated chips, on the real clock and without mercy: a conversion that nobody reads in time is gone.
+
+use biosigd::source::ads1299::simulated::{Chain, ChipSetup, HostDelays, Pins, SelectSetup, Setup, Signal};
+use biosigd::source::ads1299::wire;
+use serde_json::json;
+
+use crate::board::{Board, Pin, Selected};
+use crate::settings::{Settings, Topology};
+
+pub(crate) struct Converters {
+    chain: Chain,
+}
+
+impl Converters {
+    /// The chips of the settings, with their supplies up for as long as the machine is.
+    pub(crate) fn new(settings: &Settings) -> Converters {
+        let board = &settings.board;
+        let chip = ChipSetup { clocked: board.clocked, ..ChipSetup::default() };
+        let select = |n_chips| SelectSetup { bus: 0, chips: vec![chip.clone(); n_chips] };
+        let setup = Setup {
+            selects: match board.topology {
+                Topology::Daisy => vec![select(board.n_chips)],
+                Topology::Cascade => (0..board.n_chips).map(|_| select(1)).collect(),
+            },
+            gap_bits: board.gap_bits,
+            pins: Pins {
+                start: settings.start_line.is_some(),
+                reset: settings.reset_line.is_some(),
+                power_down: settings.power_down_line.is_some(),
+            },
+            ppm: board.clock_ppm,
+            // Without supplies until long after the test.
+            powered_ns: if board.powered { 0 } else { u64::MAX / 4 },
+            float: board.float,
+            signal: Signal::Counter,
+            // The rig's kernel has its own.
+            delays: HostDelays { interrupt_ns: 0, jitter_ns: 0, thread_ns: 0, wake_ns: 0, read_ns: 0, transfer_ns: 0 },
+            ..Setup::default()
+        };
+        Converters { chain: Chain::new(&setup) }
+    }
+}
+
+impl Board for Converters {
+    fn next_edge_ns(&self) -> Option<u64> {
+        // Not the next conversion alone: a transfer takes the chips past conversions whose edges are still to come.
+        Some(self.chain.next_ns()).filter(|at_ns| *at_ns != u64::MAX)
+    }
+
+    fn advance(&mut self, now_ns: u64, edge: &mut dyn FnMut(u64)) {
+        loop {
+            // One conversion after the other, so that the chain's own queue of events never fills.
+            let at_ns = self.chain.next_conversion_ns().min(now_ns);
+            while let Some(fell) = self.chain.take_edge(at_ns) {
+                edge(fell.at_ns);
+            }
+            if self.chain.next_conversion_ns() > now_ns {
+                return;
+            }
+        }
+    }
+
+    fn transfer(&mut self, selected: Selected, tx: &[u8], rx: &mut [u8]) {
+        let Selected { at_ns, select, clock_hz, hold_us } = selected;
+        let (_, outcome) = self.chain.transfer(at_ns, select, clock_hz, hold_us, tx, rx);
+        outcome.expect("the board has as many selects as the settings name");
+    }
+
+    fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool) {
+        let pin = match pin {
+            Pin::Start => wire::Pin::Start,
+            Pin::Reset => wire::Pin::Reset,
+            Pin::PowerDown => wire::Pin::PowerDown,
+        };
+        self.chain.set_pin(at_ns, pin, high);
+    }
+
+    fn drdy(&self) -> bool {
+        !self.chain.drdy_is_low()
+    }
+
+    fn truth(&self) -> serde_json::Value {
+        let counts = self.chain.truth().counts();
+        json!({
+            "conversions": counts.n_conversions,
+            "reads": counts.n_reads,
+            "unread": counts.n_unread,
+            "repeated": counts.n_repeated,
+            "violations": counts.n_violations,
+        })
+    }
+}
