@@ -192,11 +192,11 @@ impl Reader {
                 self.clock.instant_ns(first)
             };
             let torn = board.read_mode == ReadMode::Rdatac && last != first;
-            let candidate = Candidate { frame: Frame { index: first, at_ns, torn, slot }, last };
+            let mut candidate = Candidate { frame: Frame { index: first, at_ns, torn, slot }, last };
             if last != first && board.read_mode == ReadMode::Rdata && board.layout.selects.len() > 1 {
                 continue;
             }
-            if let Some(earlier) = self.held.take().and_then(|held| self.resolve(held, candidate)) {
+            if let Some(earlier) = self.held.take().and_then(|held| self.resolve(held, &mut candidate)) {
                 self.queued = Some(candidate);
                 return Ok(Read::Frame(earlier));
             }
@@ -213,12 +213,16 @@ impl Reader {
     }
 
     /// What the frame that was held is, now that a later one is there.
-    fn resolve(&self, held: Candidate, later: Candidate) -> Option<Frame> {
+    fn resolve(&self, held: Candidate, later: &mut Candidate) -> Option<Frame> {
         // The same bytes: the earlier read had met the later conversion. Noise makes two equal frames of different
         // conversions as good as impossible.
         let same = self.bytes(&held.frame) == self.bytes(&later.frame);
-        // Certain only where the later one is the other of exactly two.
-        let decided = held.last == held.frame.index + 1 && later.frame.index == held.last;
+        if same && later.frame.index <= held.last {
+            // Which is then one that both may hold.
+            later.last = later.last.min(held.last);
+        }
+        // Certain only where the later one is the other of exactly two: one that may be still later says nothing.
+        let decided = held.last == held.frame.index + 1 && later.frame.index == held.last && later.last == held.last;
         (!same && decided).then_some(held.frame)
     }
 

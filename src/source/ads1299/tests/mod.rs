@@ -1,6 +1,7 @@
 //! The driver against the simulated chips, on a clock that only its own waits and transfers move.
 
 mod faults;
+mod late_reads;
 mod rig;
 mod settings;
 mod start_up;
