@@ -36,6 +36,9 @@ pub(crate) trait Board: Send {
     /// Clocks `tx` in and as many bytes out.
     fn transfer(&mut self, selected: Selected, tx: &[u8], rx: &mut [u8]);
 
+    /// The transfer is over for the program too, which may be later than its last bit.
+    fn returned(&mut self, now_ns: u64);
+
     /// A control pin changes.
     fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool);
 

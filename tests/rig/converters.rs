@@ -9,7 +9,21 @@ use crate::settings::{Settings, Topology};
 
 pub(crate) struct Converters {
     chain: Chain,
+    /// The frame that is being read.
+    reading: Option<Reading>,
+    n_doubtful: u64,
 }
+
+/// A frame on its way to the program.
+struct Reading {
+    /// When the conversion after the one that was the newest at its begin is complete.
+    next_ns: u64,
+    /// How long it is on the wire.
+    wire_ns: u64,
+}
+
+/// How close to the next conversion a read is in doubt whatever else: the host's own doubt about when that is.
+const DOUBT_NS: u64 = 30_000;
 
 impl Converters {
     /// The chips of the settings, with their supplies up for as long as the machine is.
@@ -37,7 +51,7 @@ impl Converters {
             delays: HostDelays { interrupt_ns: 0, jitter_ns: 0, thread_ns: 0, wake_ns: 0, read_ns: 0, transfer_ns: 0 },
             ..Setup::default()
         };
-        Converters { chain: Chain::new(&setup) }
+        Converters { chain: Chain::new(&setup), reading: None, n_doubtful: 0 }
     }
 }
 
@@ -62,8 +76,19 @@ impl Board for Converters {
 
     fn transfer(&mut self, selected: Selected, tx: &[u8], rx: &mut [u8]) {
         let Selected { at_ns, select, clock_hz, hold_us } = selected;
-        let (_, outcome) = self.chain.transfer(at_ns, select, clock_hz, hold_us, tx, rx);
+        let (next_ns, n_reads) = (self.chain.next_ns(), self.chain.truth().counts().n_reads);
+        let (end_ns, outcome) = self.chain.transfer(at_ns, select, clock_hz, hold_us, tx, rx);
         outcome.expect("the board has as many selects as the settings name");
+        if self.chain.truth().counts().n_reads > n_reads {
+            self.reading = Some(Reading { next_ns, wire_ns: end_ns - at_ns });
+        }
+    }
+
+    fn returned(&mut self, now_ns: u64) {
+        if let Some(Reading { next_ns, wire_ns }) = self.reading.take() {
+            // For all that the program can know the frame was latched just before its bits came.
+            self.n_doubtful += u64::from(now_ns - wire_ns + DOUBT_NS >= next_ns);
+        }
     }
 
     fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool) {
@@ -86,6 +111,8 @@ impl Board for Converters {
             "reads": counts.n_reads,
             "unread": counts.n_unread,
             "repeated": counts.n_repeated,
+            // Reads that may have met the next conversion for all that the program can know.
+            "doubtful": self.n_doubtful,
             "violations": counts.n_violations,
         })
     }

@@ -6,6 +6,7 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use biosigd::rt::Role;
 use rustix::io::Errno;
 use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute};
 
@@ -94,10 +95,9 @@ impl Kernel {
 
     /// The thread: as late as the machine makes it, with the times of the edges themselves.
     fn run(&self) {
-        // Else each wait would be 50 us longer.
-        if let Err(error) = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)) {
-            eprintln!("rig: edges will be late: {error}");
-        }
+        // Interrupts come before every thread. Where that is refused edges come later, and stay what they are.
+        let refused = biosigd::rt::enter(&Role { name: "rig", core: None, priority: Some(90) });
+        drop(refused);
         let mut state = self.lock();
         loop {
             state.catch_up(&self.settings);
@@ -218,6 +218,9 @@ impl Kernel {
             let wire_ns = tx.len() as u64 * 8_000_000_000 / u64::from(segment.clock_hz) + u64::from(hold_us) * 1000;
             sleep_until(at_ns + wire_ns);
         }
+        let mut state = self.lock();
+        let now_ns = state.catch_up(&self.settings);
+        state.board.returned(now_ns);
         Ok(())
     }
 

@@ -43,6 +43,8 @@ impl Board for Loopback {
         rx.copy_from_slice(tx);
     }
 
+    fn returned(&mut self, _now_ns: u64) {}
+
     fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool) {
         match pin {
             Pin::Start if high => (self.started_ns, self.n_edges) = (Some(at_ns), 0),
