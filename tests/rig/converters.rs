@@ -9,6 +9,8 @@ use crate::settings::{Settings, Topology};
 
 pub(crate) struct Converters {
     chain: Chain,
+    /// Else nothing brings the chips up.
+    powered: bool,
     /// The frame that is being read.
     reading: Option<Reading>,
     n_doubtful: u64,
@@ -40,18 +42,20 @@ impl Converters {
             pins: Pins {
                 start: settings.start_line.is_some(),
                 reset: settings.reset_line.is_some(),
-                power_down: settings.power_down_line.is_some(),
+                power_down: settings.power_down_line.is_some() || !board.powered,
             },
             ppm: board.clock_ppm,
-            // Without supplies until long after the test.
-            powered_ns: if board.powered { 0 } else { u64::MAX / 4 },
             float: board.float,
             signal: Signal::Counter,
             // The rig's kernel has its own.
             delays: HostDelays { interrupt_ns: 0, jitter_ns: 0, thread_ns: 0, wake_ns: 0, read_ns: 0, transfer_ns: 0 },
             ..Setup::default()
         };
-        Converters { chain: Chain::new(&setup), reading: None, n_doubtful: 0 }
+        let mut chain = Chain::new(&setup);
+        if !board.powered {
+            chain.set_pin(0, wire::Pin::PowerDown, false);
+        }
+        Converters { chain, powered: board.powered, reading: None, n_doubtful: 0 }
     }
 }
 
@@ -93,6 +97,7 @@ impl Board for Converters {
 
     fn set_pin(&mut self, at_ns: u64, pin: Pin, high: bool) {
         let pin = match pin {
+            Pin::PowerDown if !self.powered => return,
             Pin::Start => wire::Pin::Start,
             Pin::Reset => wire::Pin::Reset,
             Pin::PowerDown => wire::Pin::PowerDown,
