@@ -67,7 +67,14 @@ fn command(arguments: &[&str], dir: &Path) -> Command {
 
 /// Runs the binary in `dir` to its end.
 pub(crate) fn run(arguments: &[&str], dir: &Path) -> Ended {
-    Running::spawn(&mut command(arguments, dir)).end()
+    run_as(arguments, dir, |_| {})
+}
+
+/// The same, with what `prepare` does to the command.
+pub(crate) fn run_as(arguments: &[&str], dir: &Path, prepare: impl FnOnce(&mut Command)) -> Ended {
+    let mut command = command(arguments, dir);
+    prepare(&mut command);
+    Running::spawn(&mut command).end()
 }
 
 /// A process with its output on the way in.
@@ -170,8 +177,15 @@ impl Daemon {
 
     /// The same in a directory that holds files already; `headers` are sent by every `get`.
     pub(crate) fn start_in(dir: TempDir, config: &str, headers: &str) -> Daemon {
+        Daemon::start_as(dir, config, headers, |_| {})
+    }
+
+    /// The same, with what `prepare` does to the command.
+    pub(crate) fn start_as(dir: TempDir, config: &str, headers: &str, prepare: impl FnOnce(&mut Command)) -> Daemon {
         fs::write(dir.path().join("rig.toml"), config).expect("written");
-        let mut running = Running::spawn(&mut command(&["run", "-c", "rig.toml"], dir.path()));
+        let mut command = command(&["run", "-c", "rig.toml"], dir.path());
+        prepare(&mut command);
+        let mut running = Running::spawn(&mut command);
         let address = running.line("its address", |line| {
             let (_, rest) = line.split_once("look at http://")?;
             rest.trim_end_matches('/').parse().ok()

@@ -67,12 +67,12 @@ impl Board for Converters {
 
     fn advance(&mut self, now_ns: u64, edge: &mut dyn FnMut(u64)) {
         loop {
-            // One conversion after the other, so that the chain's own queue of events never fills.
-            let at_ns = self.chain.next_conversion_ns().min(now_ns);
+            // One step after the other, so that the chain's own queue of events never fills.
+            let at_ns = self.chain.next_ns().min(now_ns);
             while let Some(fell) = self.chain.take_edge(at_ns) {
                 edge(fell.at_ns);
             }
-            if self.chain.next_conversion_ns() > now_ns {
+            if self.chain.next_ns() > now_ns {
                 return;
             }
         }

@@ -197,7 +197,7 @@ impl Kernel {
         let Some(device) = spis.get(&descriptor) else { return Err(Errno::NOTTY) };
         truth.transfers += 1;
         let faults = &self.settings.faults;
-        if is_turn(truth.transfers, faults.spi_fail_every) {
+        if truth.transfers >= faults.spi_fail_from && is_turn(truth.transfers, faults.spi_fail_every) {
             truth.transfers_failed += 1;
             return Err(faults.spi_errno.map_or(Errno::IO, Errno::from_raw_os_error));
         }

@@ -80,8 +80,9 @@ pub(crate) struct Faults {
     pub(crate) coalesce_every: u64,
     /// A line on which an edge comes with each so-manieth edge of DRDY.
     pub(crate) crosstalk: Option<(u32, u64)>,
-    /// Each so-manieth transfer fails with `errno`.
+    /// Each so-manieth transfer fails with `spi_errno`; those before `spi_fail_from` do not.
     pub(crate) spi_fail_every: u64,
+    pub(crate) spi_fail_from: u64,
     /// `EIO` when left out.
     pub(crate) spi_errno: Option<i32>,
     /// Devices that may not be opened.
