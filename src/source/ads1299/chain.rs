@@ -289,6 +289,7 @@ impl Source for Ads1299 {
     }
 
     fn start(&mut self) {
+        self.wire.run_begins();
         match self.begin() {
             Ok(first_ns) => {
                 self.reader =

@@ -60,7 +60,22 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "for channel N (from 1): name, type, group, gain, input, power, srb2, bias_inputs, lead_off_inputs, lead_off_flip",
     ),
-    Key::new("simulated.KEY", "", "with bus = \"simulated\": signal, seed, clock_ppm, faults"),
+    Key::new(
+        "simulated.signal",
+        "\"eeg\"",
+        "with bus = \"simulated\": eeg, sine, noise, counter (every code is predictable) or recording",
+    ),
+    Key::new("simulated.file", "", "the recording that electrodes see, BDF or EDF; over and over, at the chips' rate"),
+    Key::new("simulated.freq_hz", "10.0", "of the sine"),
+    Key::new("simulated.amplitude_uv", "100.0", "of the sine and the noise"),
+    Key::new("simulated.seed", "1", "of everything random: the same seed gives the same bytes"),
+    Key::new("simulated.clock_ppm", "50.0", "by how much the chips' clock is fast, -25000 to 25000"),
+    Key::new("simulated.electrode_ohms", "5000", "every electrode's impedance"),
+    Key::new(
+        "[[simulated.fault]]",
+        "",
+        "what goes wrong: `what`, with at_frame or chance, and what it needs of chip, channel, frames, count, late_us",
+    ),
 ];
 
 /// Where the chips are.

@@ -9,7 +9,7 @@
 //! | [`board`], [`layout`], [`registers`], [`budget`] | what a board is: chips, wiring, register values, the time on the wire |
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
-//! | [`simulated`], `simulation` | simulated chips below it |
+//! | [`simulated`], `simulation`, `fault_keys` | simulated chips below it |
 //! | `control`, `proof`, `sync`, `self_test`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
@@ -25,6 +25,7 @@ mod clock;
 mod control;
 mod describe;
 pub mod fault;
+mod fault_keys;
 pub mod frame;
 mod impedance;
 mod keys;

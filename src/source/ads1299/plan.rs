@@ -40,7 +40,7 @@ fn plan(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<Box<dyn Plan>> {
     let mut table = table.clone();
     let simulated = table.section("simulated", mistakes);
     let checked = settings::read(&mut table, mistakes);
-    let simulation = Simulation::read(&simulated, mistakes);
+    let simulation = Simulation::read(simulated, mistakes);
     let Checked { board, keys, selects } = checked?;
     let below = match keys.bus {
         Bus::Spidev => Below::Linux(LinuxSettings {

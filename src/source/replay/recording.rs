@@ -114,6 +114,28 @@ impl Recording {
         }
     }
 
+    /// Reads all of it, channel by channel, in microvolts where a channel's unit is a voltage, else in its own unit.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    #[allow(clippy::cast_possible_truncation, reason = "f32 is the sample's type; the arithmetic before it is f64")]
+    pub fn read_all(&mut self) -> io::Result<Vec<Vec<f32>>> {
+        let shown: Vec<_> = self.stream(1).channels.iter().map(crate::block::Channel::in_microvolts).collect();
+        let mut samples = vec![Vec::new(); self.n_channels()];
+        let mut codes = vec![0; self.frames_per_record * self.n_channels()];
+        self.rewind()?;
+        for _ in 0..self.n_records {
+            self.read_record()?;
+            self.frames(0, &mut codes);
+            for frame in codes.chunks_exact(shown.len()) {
+                for ((samples, channel), code) in samples.iter_mut().zip(&shown).zip(frame) {
+                    samples.push((f64::from(*code) * channel.scale() + channel.offset()) as f32);
+                }
+            }
+        }
+        Ok(samples)
+    }
+
     pub(super) fn n_channels(&self) -> usize {
         self.channels.len()
     }

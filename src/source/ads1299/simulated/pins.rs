@@ -80,7 +80,8 @@ impl Chain {
         state.reset(at_ns);
         state.reverted = false;
         let ready_ns = at_ns + state.converter.clocks_ns(RESET_TICKS);
-        state.busy_until_ns = ready_ns;
+        // A reset does not shorten the one of power-up.
+        state.busy_until_ns = state.busy_until_ns.max(ready_ns);
         self.set_repeats(chip);
         self.distribute_clock(at_ns);
         self.update(chip, ready_ns, 0, false);

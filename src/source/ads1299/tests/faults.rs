@@ -17,10 +17,8 @@ const AT: u64 = 40_001;
 fn minute(text: &str, fault: Fault) -> Rig {
     let mut rig = rig(text, |setup| {
         setup.faults = vec![Planned { when: When::Conversion(AT), fault }];
-        setup.run_by_hand = true;
     })
     .unwrap();
-    rig.truth.arm();
     rig.source.start();
     rig.run_until(MINUTE);
     let counts = rig.truth.counts();
@@ -113,7 +111,11 @@ fn chips_whose_frames_are_wrong_are_flagged_and_set_up_again() {
     ] {
         let rig = minute("", fault);
         // A frame that stands still looks well the first time.
-        let n_touched = rig.truth.counts().n_touched;
+        let n_touched = match fault {
+            // It ends while a frame is on its way; the bench calls that one whole.
+            Fault::GapBits { n, .. } => n,
+            _ => rig.truth.counts().n_touched,
+        };
         assert_eq!((losses(&rig), rig.n_flagged), ([0, 0, 0], n_touched), "{fault:?}: {:?}", rig.told);
         assert!((9..=10).contains(&n_touched), "{fault:?}: {n_touched}");
         assert_eq!(doubts(&rig).len(), 1, "{fault:?}: one line for one episode: {:?}", rig.told);

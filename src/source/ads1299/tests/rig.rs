@@ -43,7 +43,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
     let document = Document::parse("rig.toml", &text).unwrap();
     let mut mistakes = Mistakes::new("rig.toml");
     let board = board_of(&document, &mut mistakes).unwrap_or_else(|| panic!("{mistakes}"));
-    let mut setup = Simulation::default().setup(&board);
+    let mut setup = Simulation::counter().setup(&board);
     change(&mut setup);
     let wire = SimulatedWire::on_virtual_clock(&setup);
     let truth = wire.truth();

@@ -1,7 +1,7 @@
 //! Start-up against benches on which something is wrong: each message names what was found and what to look at.
 
 use super::rig::rig;
-use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Model, Note, Setup};
+use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Note, Planned, Setup, When};
 
 /// Longer than any start-up tries.
 const NEVER_NS: u64 = 3_600_000_000_000;
@@ -45,7 +45,8 @@ fn a_board_whose_supply_comes_up_late_is_waited_for() {
 
 #[test]
 fn miso_that_floats() {
-    let text = refused("", |setup| (setup.powered_ns, setup.float) = (NEVER_NS, 0xFF));
+    let fault = Fault::Float { select: 0, level: 0xFF, n: u64::MAX };
+    let text = refused("", |setup| setup.faults = vec![Planned { when: When::PowerUp, fault }]);
     assert!(text.contains("reads 0xFF") && text.contains("MISO floats high"), "{text}");
 }
 
