@@ -142,7 +142,7 @@ impl Chain {
         let from_ns = bytes.after(first);
         self.run_to(from_ns);
         // A command is clocked out of the frame too, but does not read it.
-        let whole = self.chips.get(range.start).is_some_and(|chip| bytes.n >= chip.n_bytes);
+        let whole = self.chips.get(range.start).is_some_and(|chip| chip.continuous && bytes.n >= chip.n_bytes);
         if whole && self.ports[select].line.position() == 0 {
             self.count_read(select);
         }
