@@ -103,6 +103,10 @@ impl SimulatedWire {
 }
 
 impl Wire for SimulatedWire {
+    fn run_begins(&mut self) {
+        self.chain.truth().arm();
+    }
+
     fn now_ns(&self) -> u64 {
         match self.clock {
             Clock::Virtual => self.now_ns,
