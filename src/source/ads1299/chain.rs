@@ -191,25 +191,38 @@ impl Ads1299 {
         if self.trouble.fresh {
             self.notes.note(Note::SetUp { frame: frame.index, n_frames });
         }
-        if self.trouble.unwell {
-            self.lost.add(Cause::Reinit, n_frames);
-        } else if n_frames > 0 {
-            let failed = self.failed.min(n_frames);
-            let missed = n_frames - failed;
-            self.lost.add(Cause::Spi, failed);
-            self.lost.add(Cause::Missed, missed);
-            if missed > 0 {
-                let now_ns = self.wire.now_ns();
-                if self.trouble.missed_ns.is_none_or(|last| now_ns - last > EPISODE_NS) {
-                    self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed });
-                }
-                self.trouble.missed_ns = Some(now_ns);
+        let never_made = self.never_made(frame.index);
+        let failed = self.failed.min(n_frames - never_made);
+        let missed = n_frames - never_made - failed;
+        self.lost.add(Cause::Reinit, never_made);
+        self.lost.add(Cause::Spi, failed);
+        self.lost.add(Cause::Missed, missed);
+        if missed > 0 {
+            let now_ns = self.wire.now_ns();
+            if self.trouble.missed_ns.is_none_or(|last| now_ns - last > EPISODE_NS) {
+                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed });
             }
+            self.trouble.missed_ns = Some(now_ns);
         }
         self.trouble.fresh = false;
         self.failed = 0;
         self.next_frame = frame.index;
         self.n_unseen = self.reader.counts().unseen;
+    }
+
+    /// Of the conversions between the last placed frame and `index`, those that the chips did not make.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn never_made(&self, index: u64) -> u64 {
+        let from = if self.trouble.fresh {
+            self.trouble.made_until
+        } else if self.trouble.unwell {
+            let silence = self.reader.silence();
+            return silence.end.min(index).saturating_sub(silence.start.max(self.next_frame));
+        } else {
+            return 0;
+        };
+        index.saturating_sub(from.max(self.next_frame))
     }
 
     /// Whether the conversions before `frame` were not missed but never made: no interrupt was counted for them, and the
@@ -320,6 +333,11 @@ impl Source for Ads1299 {
                     break;
                 }
                 continue;
+            }
+            if self.trouble.idle {
+                let now_ns = self.wire.now_ns();
+                self.wire.wait_until(self.trouble.again_ns.min(now_ns + TURN_NS));
+                break;
             }
             let Some(frame) = self.next() else {
                 // A conversion that could not be read is followed by others; edges that are late are not waited for.

@@ -93,6 +93,7 @@ pub(super) fn set_up_again(
             }
         }
     }
+    switch_reference(&mut control, registers)?;
     write_all(&mut control, registers, readable)
 }
 
@@ -184,13 +185,7 @@ fn identify(control: &mut Control<'_>) -> Result<(Vec<Option<u8>>, Vec<bool>), P
 fn configure(control: &mut Control<'_>, readable: &[bool]) -> Result<Vec<Registers>, ProofError> {
     let n_chips = control.board.layout.n_chips();
     let wanted: Vec<Registers> = (0..n_chips).map(|chip| control.board.registers(chip)).collect();
-    for select in 0..control.board.layout.selects.len() {
-        let chip = control.board.layout.selects[select].first_chip;
-        control
-            .write(select, address::CONFIG3, &wanted[chip][address::CONFIG3..=address::CONFIG3])
-            .map_err(|error| of_select(control, select, error))?;
-    }
-    control.wait_us(REFERENCE_SETTLE_US);
+    switch_reference(control, &wanted)?;
     write_all(control, &wanted, readable)?;
     let mut found = wanted;
     for (chip, registers) in found.iter_mut().enumerate() {
@@ -199,6 +194,20 @@ fn configure(control: &mut Control<'_>, readable: &[bool]) -> Result<Vec<Registe
         }
     }
     Ok(found)
+}
+
+/// Every reset switches the internal reference off; it needs its time to come back.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn switch_reference(control: &mut Control<'_>, wanted: &[Registers]) -> Result<(), ProofError> {
+    for select in 0..control.board.layout.selects.len() {
+        let chip = control.board.layout.selects[select].first_chip;
+        control
+            .write(select, address::CONFIG3, &wanted[chip][address::CONFIG3..=address::CONFIG3])
+            .map_err(|error| of_select(control, select, error))?;
+    }
+    control.wait_us(REFERENCE_SETTLE_US);
+    Ok(())
 }
 
 /// Writes every register of every chip and compares what is read back.

@@ -53,6 +53,9 @@ pub(super) fn read_frame<'b>(
     Ok(&bytes[before..])
 }
 
+/// So many conversions in a row without an interrupt are a silence: not the kernel lost edges, but chips stood still.
+const SILENT_MIN: u64 = 8;
+
 /// How edges departed from one for each conversion, since start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EdgeCounts {
@@ -64,6 +67,8 @@ pub struct EdgeCounts {
     pub unseen: u64,
     /// Edges without a conversion.
     pub spurious: u64,
+    /// Frames that were read and not used, because it could not be told which of several conversions they held.
+    pub discarded: u64,
 }
 
 /// A frame that was read.
@@ -111,6 +116,8 @@ pub(super) struct Reader {
     edge: Option<Edge>,
     edge_index: u64,
     counts: EdgeCounts,
+    /// The last silence, from its first conversion to the first after it.
+    silence: std::ops::Range<u64>,
 }
 
 impl Reader {
@@ -127,6 +134,7 @@ impl Reader {
             edge: None,
             edge_index: 0,
             counts: EdgeCounts::default(),
+            silence: 0..0,
         }
     }
 
@@ -142,6 +150,22 @@ impl Reader {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn counts(&self) -> EdgeCounts {
         self.counts
+    }
+
+    /// The last silence, from its first conversion to the first after it.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn silence(&self) -> std::ops::Range<u64> {
+        self.silence.clone()
+    }
+
+    /// The index after the last conversion that was made until `now_ns`: as far as time says while edges come, else as far
+    /// as edges said.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn made_until(&self, now_ns: u64) -> u64 {
+        let newest = self.clock.newest_at(now_ns, 0.0);
+        if newest.saturating_sub(self.edge_index) < SILENT_MIN { newest + 1 } else { self.edge_index + 1 }
     }
 
     /// Goes on after the chips were set up again, with the first conversion at `at_ns`; answers its index.
@@ -194,11 +218,16 @@ impl Reader {
             let torn = board.read_mode == ReadMode::Rdatac && last != first;
             let mut candidate = Candidate { frame: Frame { index: first, at_ns, torn, slot }, last };
             if last != first && board.read_mode == ReadMode::Rdata && board.layout.selects.len() > 1 {
+                self.counts.discarded += 1;
                 continue;
             }
-            if let Some(earlier) = self.held.take().and_then(|held| self.resolve(held, &mut candidate)) {
-                self.queued = Some(candidate);
-                return Ok(Read::Frame(earlier));
+            if let Some(held) = self.held.take() {
+                if let Some(earlier) = self.resolve(held, &mut candidate) {
+                    self.queued = Some(candidate);
+                    return Ok(Read::Frame(earlier));
+                }
+                // The same bytes: it was the later conversion already.
+                self.counts.discarded += u64::from(self.bytes(&held.frame) != self.bytes(&candidate.frame));
             }
             match self.settle(candidate) {
                 Some(frame) => return Ok(Read::Frame(frame)),
@@ -232,6 +261,13 @@ impl Reader {
         (0..self.slots.len()).find(|slot| !taken(*slot)).unwrap_or(0)
     }
 
+    /// Takes the edges that came in the meantime; false when there were none.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn take_edges(&mut self, wire: &mut dyn Wire) -> Result<bool, WireError> {
+        Ok(self.edges(wire, 0)?.is_some())
+    }
+
     /// Takes all edges there are, waits for one where there is none; answers the newest conversion announced.
     fn edges(&mut self, wire: &mut dyn Wire, deadline_ns: u64) -> Result<Option<u64>, WireError> {
         let Some(mut edge) = wire.wait_edge(deadline_ns)? else { return Ok(None) };
@@ -255,7 +291,11 @@ impl Reader {
         let conversions = index.saturating_sub(self.edge_index);
         self.counts.merged += interrupts.saturating_sub(events);
         self.counts.overflowed += events.saturating_sub(1);
-        self.counts.unseen += conversions.saturating_sub(interrupts);
+        let unseen = conversions.saturating_sub(interrupts);
+        self.counts.unseen += unseen;
+        if unseen >= SILENT_MIN {
+            self.silence = index - unseen..index;
+        }
         self.counts.spurious += interrupts.saturating_sub(conversions);
     }
 

@@ -30,6 +30,10 @@ pub(super) struct Trouble {
     pub(super) reopen: bool,
     /// Set up, and no frame has been placed since.
     pub(super) fresh: bool,
+    /// The index after the last conversion that was made before that.
+    pub(super) made_until: u64,
+    /// They could not be set up, and do not convert: whatever edge comes means nothing.
+    pub(super) idle: bool,
     /// Not well since chips failed, until a frame is good: what is lost meanwhile is lost to setting up.
     pub(super) unwell: bool,
     /// The last attempt failed, or its chips fail again.
@@ -100,6 +104,12 @@ impl Ads1299 {
         self.notes.note(Note::SettingUp { frame: self.next_frame });
         // Where chips are good, setting up costs their data: it is tried less and less often.
         let some_are_good = self.suspect.contains(&0) && !self.suspect.iter().all(|n_frames| *n_frames == 0);
+        if !self.trouble.fresh {
+            // Conversions that were made while the thread was held up were missed; those after them never were.
+            let edges = self.reader.take_edges(&mut *self.wire);
+            self.trouble.reopen |= edges.is_err();
+            self.trouble.made_until = self.reader.made_until(self.wire.now_ns());
+        }
         let result = self.set_up();
         let trouble = &mut self.trouble;
         trouble.pause_s = if some_are_good { (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
@@ -111,6 +121,7 @@ impl Ads1299 {
         self.last_edge_ns = self.wire.now_ns();
         match result {
             Ok(()) => {
+                self.trouble.idle = false;
                 // Not well until a frame has been seen to be good.
                 self.n_suspect = self.n_suspect.max(1);
                 true
@@ -119,7 +130,9 @@ impl Ads1299 {
                 self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s });
                 self.trouble.wanted = true;
                 // Behind selects of their own the other chips may convert all the same: their data are worth having.
-                self.board.layout.selects.len() > 1 && self.start_again().is_ok()
+                let starts = self.board.layout.selects.len() > 1 && self.start_again().is_ok();
+                self.trouble.idle = !starts;
+                starts
             }
         }
     }

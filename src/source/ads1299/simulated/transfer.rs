@@ -68,7 +68,9 @@ impl Chain {
         }
         let n_bytes = tx.len().min(rx.len());
         if let Some(error) = self.effects.take_failure(n_bytes) {
-            return (self.now_ns, Err(self.fail(select, error)));
+            // In this order: a timeout takes its time.
+            let error = self.fail(select, error);
+            return (self.now_ns, Err(error));
         }
         let bytes = Bytes {
             n: n_bytes,

@@ -2,6 +2,7 @@
 
 mod faults;
 mod late_reads;
+mod mixed;
 mod rig;
 mod settings;
 mod start_up;

@@ -119,7 +119,7 @@ impl Rig {
         if fits(self.offset) {
             return true;
         }
-        let n_set_up = self.source.signs().map_or(0, |signs| signs.n_reinits.load(Ordering::Relaxed));
+        let n_set_up = self.n_set_up();
         if n_set_up == self.n_set_up {
             return false;
         }
@@ -145,6 +145,17 @@ impl Rig {
         let unmarked: Vec<u64> =
             self.wrong.iter().filter(|(frame, marked)| !marked && !doubted(*frame)).map(|(frame, _)| *frame).collect();
         Some((*unmarked.first()?, *unmarked.last()?, unmarked.len()))
+    }
+
+    /// How often the chips were set up again.
+    pub(super) fn n_set_up(&self) -> u64 {
+        self.source.signs().map_or(0, |signs| signs.n_reinits.load(Ordering::Relaxed))
+    }
+
+    /// Forgets what was checked: for runs that are long.
+    pub(super) fn forget(&mut self) {
+        self.wrong.clear();
+        self.told.clear();
     }
 
     /// Frames lost to `cause` so far.

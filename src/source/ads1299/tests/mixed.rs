@@ -1,0 +1,159 @@
+//! The whole fault menu at random, from a printed seed: at the end every conversion was delivered, some of them flagged, or
+//! is lost by the cause that the bench knows; and the same seed gives the same ledger.
+//!
+//! Ten minutes as a test; `BIOSIGD_SIMULATED_S=86400` makes it a day, `BIOSIGD_SEED` another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rig::{Rig, rig};
+use crate::block::{Cause, Tally};
+use crate::source::Source;
+use crate::source::ads1299::simulated::{Fault, Note, Planned, Touched, When, Which};
+
+const RATE: u64 = 4000;
+
+/// Frames between two looks at the bench's notes.
+const STEP: u64 = 4000;
+
+/// The menu, and how many conversions lie between two of a kind on average.
+fn menu() -> Vec<(Fault, f64)> {
+    let chance = [
+        (Fault::EdgesDropped { n_edges: 3 }, 50000.0),
+        (Fault::EdgesCoalesced { n_edges: 4 }, 50000.0),
+        (Fault::EdgesMerged { n_edges: 3 }, 50000.0),
+        (Fault::EdgeSpurious, 50000.0),
+        (Fault::EdgeJitter { jitter_ns: 30_000, n: 2000 }, 100000.0),
+        (Fault::WakeLate { us: 40 }, 25000.0),
+        (Fault::WakeLate { us: 124 }, 25000.0),
+        (Fault::WakeLate { us: 36_802 }, 100000.0),
+        (Fault::WakeLate { us: 1_564_000 }, 500000.0),
+        (Fault::TransferFails { errno: 5, n_transfers: 1 }, 50000.0),
+        (Fault::TransferFails { errno: 5, n_transfers: 2 }, 50000.0),
+        (Fault::TransferShort { n_transfers: 2 }, 100000.0),
+        (Fault::TransferTimesOut { n_transfers: 1 }, 500000.0),
+        (Fault::NibbleBad { chip: 1, n: 5 }, 50000.0),
+        (Fault::Zeros { chip: 3, n: 8 }, 50000.0),
+        (Fault::FrameStuck { chip: 2, n: 6 }, 50000.0),
+        (Fault::FrameStuck { chip: 0, n: 200 }, 500000.0),
+        (Fault::BitShift { select: 0, bits: 3, n: 4 }, 50000.0),
+        (Fault::Float { select: 0, level: 0xFF, n: 10 }, 50000.0),
+        (Fault::GapBits { bits: 1, n: 6 }, 50000.0),
+        (Fault::Revert { chips: Which::All }, 500000.0),
+        (Fault::Revert { chips: Which::Chip(2) }, 500000.0),
+        (Fault::NoClock { chips: Which::All, n: 3000 }, 1_000_000.0),
+        (Fault::ClockOff { ppm: 300.0, n: 40_000 }, 500000.0),
+    ];
+    chance.to_vec()
+}
+
+/// What the bench says was lost, by the cause that its own notes name.
+#[derive(Debug, Default)]
+struct Books {
+    missed: u64,
+    spi: u64,
+    reinit: u64,
+    /// Conversions at which a transfer failed, and those at which a chip was down, until a gap takes them in.
+    failed: BTreeSet<u64>,
+    down: BTreeMap<u64, u64>,
+    /// Conversions whose frame was spoiled.
+    touched: BTreeSet<u64>,
+    n_faults: u64,
+}
+
+impl Books {
+    fn take(&mut self, note: Note) {
+        match note {
+            Note::Failed { conversion, .. } => drop(self.failed.insert(conversion)),
+            Note::Down { first, n, .. } => drop(self.down.insert(first, n)),
+            Note::Touched { conversion, by, .. } if by != Touched::RAIL && by != Touched::ELECTRODE_OFF => {
+                self.touched.insert(conversion);
+            }
+            Note::Struck { .. } => self.n_faults += 1,
+            Note::Skipped { first, read, .. } => self.gap(first, read),
+            _ => {}
+        }
+    }
+
+    /// Nobody read the conversions from `first` to before `read`.
+    fn gap(&mut self, first: u64, read: u64) {
+        // What lies before is settled.
+        let earlier = first.saturating_sub(1_000_000);
+        self.touched = self.touched.split_off(&earlier);
+        self.failed = self.failed.split_off(&earlier);
+        self.down = self.down.split_off(&earlier);
+        let n_frames = read - first;
+        let was_down = self.down.range(..read).next_back().is_some_and(|(begin, n)| begin + n > first);
+        let n_failed = self.failed.range(first..read).count() as u64;
+        if was_down {
+            self.reinit += n_frames;
+        } else {
+            self.spi += n_failed;
+            self.missed += n_frames - n_failed;
+        }
+    }
+}
+
+/// A run of `seconds`; the rig, the bench's books, and how many frames were flagged although nothing was wrong.
+fn run(seed: u64, seconds: u64) -> (Rig, Books) {
+    let mut rig = rig("", |setup| {
+        setup.seed = seed;
+        setup.faults =
+            menu().into_iter().map(|(fault, apart)| Planned { when: When::Chance(1.0 / apart), fault }).collect();
+    })
+    .unwrap();
+    rig.source.start();
+    let mut books = Books::default();
+    let mut until = STEP;
+    while rig.source.end().next_frame < seconds * RATE {
+        rig.run_until(until);
+        until = rig.source.end().next_frame + STEP;
+        let notes: Vec<Note> = rig.truth.notes().collect();
+        if std::env::var("DBG").is_ok() {
+            eprintln!("TOLD {:?}\nBENCH {notes:?}", rig.told);
+        }
+        assert_eq!(
+            rig.unmarked(),
+            None,
+            "seed {seed}: unmarked wrong frames: told {:?}, the bench {notes:?}",
+            rig.told
+        );
+        notes.into_iter().for_each(|note| books.take(note));
+        rig.forget();
+    }
+    (rig, books)
+}
+
+#[test]
+fn every_conversion_is_delivered_or_lost_by_the_right_cause() {
+    let from_env = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = from_env("BIOSIGD_SIMULATED_S").unwrap_or(600);
+    let seed = from_env("BIOSIGD_SEED").unwrap_or(20_260_101);
+    let (rig, books) = run(seed, seconds);
+    let (end, counts) = (rig.source.end(), rig.truth.counts());
+    let n_set_up = rig.n_set_up();
+    println!(
+        "seed {seed}: {seconds} s, {} faults, {} frames delivered, {} of them flagged, lost {:?}, set up {n_set_up} times; the \
+         bench: {} missed, {} spi, {} reinit",
+        books.n_faults, rig.n_delivered, rig.n_flagged, end.lost, books.missed, books.spi, books.reinit,
+    );
+    assert_eq!(counts.n_notes_lost, 0, "the bench could tell everything");
+    let lost = |cause| end.lost.get(cause);
+    assert_eq!(end.lost.total() + rig.n_delivered, end.next_frame, "delivered or lost");
+    assert_eq!(lost(Cause::Spi), books.spi, "spi");
+    let discarded = rig.source.edge_counts().discarded;
+    assert_eq!(lost(Cause::Missed), books.missed + discarded, "missed: {discarded} frames were read and not used");
+    assert!(lost(Cause::Reinit).abs_diff(books.reinit) <= n_set_up, "reinit: {} {}", lost(Cause::Reinit), books.reinit);
+    assert!(rig.farthest <= i64::try_from(n_set_up).unwrap(), "the index is off by {}", rig.farthest);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_ledger() {
+    let ledger = |seed| {
+        let (rig, books) = run(seed, 60);
+        let lost: Tally = rig.source.end().lost;
+        (lost, rig.n_delivered, rig.n_flagged, books.n_faults)
+    };
+    let first = ledger(7);
+    assert_eq!(first, ledger(7));
+    assert_ne!(first, ledger(8));
+}
