@@ -191,6 +191,7 @@ impl Ads1299 {
         if self.trouble.fresh {
             self.notes.note(Note::SetUp { frame: frame.index, n_frames });
         }
+        self.checker.follows_gap(n_frames > 0);
         let never_made = self.never_made(frame.index);
         let failed = self.failed.min(n_frames - never_made);
         let missed = n_frames - never_made - failed;

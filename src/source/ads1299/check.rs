@@ -27,6 +27,9 @@ struct Chip {
     /// A channel is on, so that no two frames are the same: noise sees to that.
     moves: bool,
     before: [u8; 27],
+    /// The frame in `before` followed a gap or a suspect one: if it comes again it may have been old already.
+    unproven: bool,
+    suspect: bool,
 }
 
 /// The checks of all chips.
@@ -40,6 +43,8 @@ pub(super) struct Checker {
     off: Vec<bool>,
     same_codes_max: u32,
     gap_bits: usize,
+    /// Frames are missing before the one that is checked now.
+    after_gap: bool,
 }
 
 /// What the check of a chip's part of a frame found.
@@ -73,6 +78,7 @@ impl Checker {
             off: board.channels.iter().map(|channel| !channel.power).collect(),
             same_codes_max,
             gap_bits: board.layout.gap_bits,
+            after_gap: false,
         }
     }
 
@@ -85,6 +91,13 @@ impl Checker {
             frame::take_bits(bytes, chip.part_bit, &mut word);
             u32::from_be_bytes([0, word[0], word[1], word[2]]) & chip.known_mask == chip.known
         })
+    }
+
+    /// Says of the frame that is checked next whether frames are missing before it.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn follows_gap(&mut self, gap: bool) {
+        self.after_gap = gap;
     }
 
     /// Decodes and checks the part of `chip` in the frame's `bytes`; its codes go into `codes`, the whole frame's.
@@ -118,10 +131,14 @@ impl Checker {
         let moved = part != &chip.before[..chip.n_bytes];
         if moved {
             chip.before[..chip.n_bytes].copy_from_slice(part);
+            chip.unproven = self.after_gap || chip.suspect;
         } else if chip.moves && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
             doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
+            back = u32::from(chip.unproven);
+            chip.unproven = false;
         }
-        if doubt.is_some() {
+        chip.suspect = doubt.is_some();
+        if chip.suspect {
             status = status.with(ChipStatus::SUSPECT);
         }
 
@@ -174,6 +191,8 @@ impl Chip {
             moves: board.channels[channels.clone()].iter().any(|channel| channel.power),
             channels,
             before: [0; 27],
+            unproven: false,
+            suspect: false,
         }
     }
 }

@@ -94,7 +94,8 @@ fn transfers_that_fail() {
     // A controller that timed out is opened again, and everything behind it set up.
     let timeout = minute("", Fault::TransferTimesOut { n_transfers: 1 });
     let [missed, spi, reinit] = losses(&timeout);
-    assert_eq!((missed, spi), (0, 0), "{:?}", timeout.told);
+    // For 200 ms, 800 conversions, nobody read what the chips went on making.
+    assert!(spi == 1 && (795..805).contains(&missed), "{spi} {missed}: {:?}", timeout.told);
     assert!((200..1000).contains(&reinit), "{reinit}");
 }
 
