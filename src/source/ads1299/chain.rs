@@ -70,8 +70,8 @@ pub struct Ads1299 {
     /// Conversions since the last placed frame whose transfer failed.
     pub(super) failed: u64,
     pub(super) failed_in_a_row: u32,
-    /// Conversions without an edge, up to the last placed frame.
-    pub(super) n_unseen: u64,
+    /// Conversions of silences, up to the last placed frame.
+    pub(super) n_silent: u64,
     /// For each chip, suspect frames in a row.
     pub(super) suspect: Vec<u32>,
     pub(super) n_suspect: u64,
@@ -111,7 +111,7 @@ impl Ads1299 {
             pending: None,
             failed: 0,
             failed_in_a_row: 0,
-            n_unseen: 0,
+            n_silent: 0,
             suspect: vec![0; n_chips],
             n_suspect: 0,
             gpio_before: 0x0F,
@@ -208,22 +208,22 @@ impl Ads1299 {
         self.trouble.fresh = false;
         self.failed = 0;
         self.next_frame = frame.index;
-        self.n_unseen = self.reader.counts().unseen;
+        self.n_silent = self.reader.counts().silent;
     }
 
     /// Of the conversions between the last placed frame and `index`, those that the chips did not make.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn never_made(&self, index: u64) -> u64 {
-        let from = if self.trouble.fresh {
-            self.trouble.made_until
+        let silent = self.reader.counts().silent - self.n_silent;
+        if self.trouble.fresh {
+            let set_up = self.trouble.resumed.saturating_sub(self.trouble.made_until.max(self.next_frame));
+            (set_up + silent).min(index - self.next_frame)
         } else if self.trouble.unwell {
-            let silence = self.reader.silence();
-            return silence.end.min(index).saturating_sub(silence.start.max(self.next_frame));
+            silent.min(index - self.next_frame)
         } else {
-            return 0;
-        };
-        index.saturating_sub(from.max(self.next_frame))
+            0
+        }
     }
 
     /// Whether the conversions before `frame` were not missed but never made: no interrupt was counted for them, and the
@@ -231,14 +231,14 @@ impl Ads1299 {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn chips_were_down(&self, frame: &Frame) -> bool {
-        self.reader.counts().unseen > self.n_unseen && !self.checker.is_in_sync(self.reader.bytes(frame))
+        self.reader.counts().silent > self.n_silent && !self.checker.is_in_sync(self.reader.bytes(frame))
     }
 
     /// Reads a register back where there is time for it before the next conversion.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
     fn read_back(&mut self, frame: &Frame) {
-        if self.board.read_mode != ReadMode::Rdata || !self.read_back.is_due(frame.index) {
+        if self.board.read_mode != ReadMode::Rdata || self.trouble.wanted || !self.read_back.is_due(frame.index) {
             return;
         }
         let next_ns = self.reader.clock().instant_ns(frame.index + 1);
@@ -305,7 +305,7 @@ impl Source for Ads1299 {
     fn start(&mut self) {
         self.wire.run_begins();
         match self.begin() {
-            Ok(first_ns) => {
+            Ok((first_ns, _)) => {
                 self.reader =
                     Reader::new(&self.board, ConversionClock::new(self.reader.clock().period_ns(), 0, first_ns));
                 self.read_back.proven(0);

@@ -54,7 +54,7 @@ pub(super) fn read_frame<'b>(
 }
 
 /// So many conversions in a row without an interrupt are a silence: not the kernel lost edges, but chips stood still.
-const SILENT_MIN: u64 = 8;
+const SILENT_MIN: u64 = 4;
 
 /// How edges departed from one for each conversion, since start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +65,8 @@ pub struct EdgeCounts {
     pub overflowed: u64,
     /// Conversions without any edge.
     pub unseen: u64,
+    /// Of those, the ones of which several came in a row: chips that stood still, or converted slower.
+    pub silent: u64,
     /// Edges without a conversion.
     pub spurious: u64,
     /// Frames that were read and not used, because it could not be told which of several conversions they held.
@@ -116,8 +118,6 @@ pub(super) struct Reader {
     edge: Option<Edge>,
     edge_index: u64,
     counts: EdgeCounts,
-    /// The last silence, from its first conversion to the first after it.
-    silence: std::ops::Range<u64>,
 }
 
 impl Reader {
@@ -134,7 +134,6 @@ impl Reader {
             edge: None,
             edge_index: 0,
             counts: EdgeCounts::default(),
-            silence: 0..0,
         }
     }
 
@@ -152,13 +151,6 @@ impl Reader {
         self.counts
     }
 
-    /// The last silence, from its first conversion to the first after it.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn silence(&self) -> std::ops::Range<u64> {
-        self.silence.clone()
-    }
-
     /// The index after the last conversion that was made until `now_ns`: as far as time says while edges come, else as far
     /// as edges said.
     ///
@@ -168,12 +160,20 @@ impl Reader {
         if newest.saturating_sub(self.edge_index) < SILENT_MIN { newest + 1 } else { self.edge_index + 1 }
     }
 
-    /// Goes on after the chips were set up again, with the first conversion at `at_ns`; answers its index.
+    /// Goes on after the chips were set up again, with the first conversion at `first_ns`; answers its index. `last` is the
+    /// edge that was thrown away last, from before; `counts_anew` says that the device was opened anew, and counts from 0.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn resume(&mut self, at_ns: u64) -> u64 {
-        (self.held, self.queued, self.edge) = (None, None, None);
-        self.clock.resume(at_ns)
+    pub(super) fn resume(&mut self, first_ns: u64, last: Option<Edge>, counts_anew: bool) -> u64 {
+        (self.held, self.queued) = (None, None);
+        self.edge = match last {
+            Some(edge) => Some(edge),
+            None if counts_anew => Some(Edge::default()),
+            None => self.edge,
+        };
+        let index = self.clock.resume(first_ns);
+        self.edge_index = index.wrapping_sub(1);
+        index
     }
 
     /// The bytes of a frame that [`Reader::next`] gave last, select after select.
@@ -288,13 +288,13 @@ impl Reader {
         let Some(before) = self.edge else { return };
         let interrupts = u64::from(edge.n_interrupts.wrapping_sub(before.n_interrupts));
         let events = u64::from(edge.n_events.wrapping_sub(before.n_events));
-        let conversions = index.saturating_sub(self.edge_index);
+        let conversions = index.wrapping_sub(self.edge_index).min(index);
         self.counts.merged += interrupts.saturating_sub(events);
         self.counts.overflowed += events.saturating_sub(1);
         let unseen = conversions.saturating_sub(interrupts);
         self.counts.unseen += unseen;
         if unseen >= SILENT_MIN {
-            self.silence = index - unseen..index;
+            self.counts.silent += unseen;
         }
         self.counts.spurious += interrupts.saturating_sub(conversions);
     }

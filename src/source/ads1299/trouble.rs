@@ -9,7 +9,7 @@ use super::fault::ProofError;
 use super::notes::Note;
 use super::proof::set_up_again;
 use super::registers::CLOCK_HZ;
-use super::wire::WireError;
+use super::wire::{Edge, WireError};
 use crate::source::SpiErrorKind;
 
 /// So many conversions in a row whose transfer failed, and the device is opened again.
@@ -28,10 +28,14 @@ pub(super) struct Trouble {
     /// To be set up again; and whether the device is to be opened again before.
     pub(super) wanted: bool,
     pub(super) reopen: bool,
+    /// It was, and edges are counted from 0.
+    pub(super) reopened: bool,
     /// Set up, and no frame has been placed since.
     pub(super) fresh: bool,
     /// The index after the last conversion that was made before that.
     pub(super) made_until: u64,
+    /// The first conversion after it.
+    pub(super) resumed: u64,
     /// They could not be set up, and do not convert: whatever edge comes means nothing.
     pub(super) idle: bool,
     /// Not well since chips failed, until a frame is good: what is lost meanwhile is lost to setting up.
@@ -44,12 +48,13 @@ pub(super) struct Trouble {
 }
 
 impl Ads1299 {
-    /// Begins converting; answers when the first conversion will be. Tried again where the thread was held up in the
+    /// Begins converting; answers when the first conversion will be, and the edge that
+    /// was thrown away last. Tried again where the thread was held up in the
     /// middle of it.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
-    pub(super) fn begin(&mut self) -> Result<u64, WireError> {
+    pub(super) fn begin(&mut self) -> Result<(u64, Option<Edge>), WireError> {
         let period_ns = self.reader.clock().period_ns();
         // Four conversions and nine cycles until the first that is settled (SBAS499C, tSETTLE).
         let settle_ns = (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
@@ -57,14 +62,16 @@ impl Ads1299 {
         if self.board.read_mode == ReadMode::Rdatac {
             control.command_all(command::RDATAC)?;
         }
-        let mut tries = 1;
+        let (mut tries, mut last) = (1, None);
         loop {
-            while control.wire.wait_edge(0)?.is_some() {}
+            while let Some(edge) = control.wire.wait_edge(0)? {
+                last = Some(edge);
+            }
             let before_ns = control.wire.now_ns();
             control.start()?;
             let took_ns = control.wire.now_ns() - before_ns;
             if took_ns as f64 <= START_DOUBT * period_ns.max(200_000.0) || tries == START_TRIES {
-                return Ok(before_ns + settle_ns);
+                return Ok((before_ns + settle_ns, last));
             }
             control.stop()?;
             let pause_us = (period_ns / 1e3) as u64 + 20;
@@ -117,7 +124,7 @@ impl Ads1299 {
         (trouble.wanted, trouble.reopen) = (false, false);
         (trouble.fresh, trouble.unwell) = (true, true);
         self.suspect.fill(0);
-        (self.failed, self.failed_in_a_row) = (0, 0);
+        self.failed_in_a_row = 0;
         self.last_edge_ns = self.wire.now_ns();
         match result {
             Ok(()) => {
@@ -142,6 +149,7 @@ impl Ads1299 {
         let of_wire = |error| ProofError::Wire { chip: 0, error };
         if self.trouble.reopen {
             self.wire.reopen().map_err(of_wire)?;
+            self.trouble.reopened = true;
         }
         let readable = self.read_back.readable();
         set_up_again(&mut *self.wire, &self.board, &self.wanted, readable)?;
@@ -150,8 +158,9 @@ impl Ads1299 {
 
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     fn start_again(&mut self) -> Result<(), WireError> {
-        let first_ns = self.begin()?;
-        let index = self.reader.resume(first_ns);
+        let (first_ns, last) = self.begin()?;
+        let index = self.reader.resume(first_ns, last, std::mem::take(&mut self.trouble.reopened));
+        self.trouble.resumed = index;
         self.read_back.proven(index);
         Ok(())
     }

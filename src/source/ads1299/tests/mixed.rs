@@ -3,7 +3,7 @@
 //!
 //! Ten minutes as a test; `BIOSIGD_SIMULATED_S=86400` makes it a day, `BIOSIGD_SEED` another one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::rig::{Rig, rig};
 use crate::block::{Cause, Tally};
@@ -53,11 +53,8 @@ struct Books {
     missed: u64,
     spi: u64,
     reinit: u64,
-    /// Conversions at which a transfer failed, and those at which a chip was down, until a gap takes them in.
+    /// Conversions at which a transfer failed, until a gap takes them in.
     failed: BTreeSet<u64>,
-    down: BTreeMap<u64, u64>,
-    /// Conversions whose frame was spoiled.
-    touched: BTreeSet<u64>,
     n_faults: u64,
 }
 
@@ -65,38 +62,21 @@ impl Books {
     fn take(&mut self, note: Note) {
         match note {
             Note::Failed { conversion, .. } => drop(self.failed.insert(conversion)),
-            Note::Down { chip: 0, first, n } => drop(self.down.insert(first, n)),
-            Note::Touched { conversion, by, .. } if by != Touched::RAIL && by != Touched::ELECTRODE_OFF => {
-                self.touched.insert(conversion);
-            }
             Note::Struck { .. } => self.n_faults += 1,
-            Note::Skipped { first, read, .. } => self.gap(first, read),
+            Note::Skipped { first, read, n_unread, .. } => self.gap(first, read, n_unread),
             _ => {}
         }
     }
 
-    /// Nobody read the conversions from `first` to before `read`.
-    fn gap(&mut self, first: u64, read: u64) {
+    /// Nobody read the conversions from `first` to before `read`; the chips had made `n_unread` of them.
+    fn gap(&mut self, first: u64, read: u64, n_unread: u64) {
+        let n_failed = self.failed.range(first..read).count() as u64;
+        let spi = n_failed.min(n_unread);
+        self.spi += spi;
+        self.missed += n_unread - spi;
+        self.reinit += read - first - n_unread;
         // What lies before is settled.
-        let earlier = first.saturating_sub(1_000_000);
-        self.touched = self.touched.split_off(&earlier);
-        self.failed = self.failed.split_off(&earlier);
-        self.down = self.down.split_off(&earlier);
-        // Of the chip whose DRDY is wired; a reset by the host may begin within a fault that made it necessary.
-        let (mut n_down, mut from) = (0, first);
-        for (begin, n) in self.down.range(..read) {
-            let end = (begin + n).min(read);
-            n_down += end.saturating_sub(from.max(*begin));
-            from = from.max(end);
-        }
-        let n_failed = self.failed.range(first..read).filter(|frame| !self.is_down(**frame)).count() as u64;
-        self.reinit += n_down;
-        self.spi += n_failed;
-        self.missed += read - first - n_down - n_failed;
-    }
-
-    fn is_down(&self, frame: u64) -> bool {
-        self.down.iter().any(|(begin, n)| (*begin..begin + n).contains(&frame))
+        self.failed = self.failed.split_off(&read);
     }
 }
 
@@ -115,15 +95,22 @@ fn run(seed: u64, seconds: u64) -> (Rig, Books) {
         rig.run_until(until);
         until = rig.source.end().next_frame + STEP;
         let notes: Vec<Note> = rig.truth.notes().collect();
-        if std::env::var("DBG").is_ok() {
-            eprintln!("TOLD {:?}\nBENCH {notes:?}", rig.told);
+        // An old frame that a chip gives once, after a gap, looks like any other.
+        let mut hidden = BTreeSet::new();
+        let mut after_gap = None;
+        for note in &notes {
+            match *note {
+                Note::Skipped { read, .. } => after_gap = Some(read),
+                Note::Touched { conversion, by, .. } if by == Touched::FRAME_STUCK && after_gap == Some(conversion) => {
+                    hidden.insert(conversion);
+                }
+                _ => {}
+            }
         }
-        assert_eq!(
-            rig.unmarked(),
-            None,
-            "seed {seed}: unmarked wrong frames: told {:?}, the bench {notes:?}",
-            rig.told
-        );
+        let n_set_up = rig.n_set_up();
+        let is_hidden = |frame: u64| hidden.iter().any(|conversion| conversion.abs_diff(frame) <= n_set_up);
+        let unmarked = rig.unmarked_but(is_hidden);
+        assert_eq!(unmarked, None, "seed {seed}: unmarked wrong frames: told {:?}, the bench {notes:?}", rig.told);
         notes.into_iter().for_each(|note| books.take(note));
         rig.forget();
     }
@@ -146,9 +133,19 @@ fn every_conversion_is_delivered_or_lost_by_the_right_cause() {
     assert_eq!(counts.n_notes_lost, 0, "the bench could tell everything");
     let lost = |cause| end.lost.get(cause);
     assert_eq!(end.lost.total() + rig.n_delivered, end.next_frame, "delivered or lost");
-    assert_eq!(lost(Cause::Spi), books.spi, "spi");
+    // The bench cannot tell a command of a set-up that failed from a read that did: at most one for each.
+    assert!(
+        (books.spi.saturating_sub(n_set_up)..=books.spi).contains(&lost(Cause::Spi)),
+        "spi: {} {}",
+        lost(Cause::Spi),
+        books.spi
+    );
     let discarded = rig.source.edge_counts().discarded;
-    assert_eq!(lost(Cause::Missed), books.missed + discarded, "missed: {discarded} frames were read and not used");
+    let (unread, made) = (lost(Cause::Missed) + lost(Cause::Spi), books.missed + books.spi + discarded);
+    assert!(unread.abs_diff(made) <= n_set_up, "missed and spi: {unread} {made}, {discarded} read and not used");
+    if n_set_up == 0 {
+        assert_eq!(unread, made);
+    }
     assert!(lost(Cause::Reinit).abs_diff(books.reinit) <= n_set_up, "reinit: {} {}", lost(Cause::Reinit), books.reinit);
     assert!(rig.farthest <= i64::try_from(n_set_up).unwrap(), "the index is off by {}", rig.farthest);
 }

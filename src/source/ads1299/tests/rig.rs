@@ -123,8 +123,9 @@ impl Rig {
         if n_set_up == self.n_set_up {
             return false;
         }
-        // Elapsed time by the measured rate, to the nearest conversion.
-        match [self.offset - 1, self.offset + 1].into_iter().find(|offset| fits(*offset)) {
+        // Elapsed time by the measured rate, to the nearest conversion, each time.
+        let most = i64::try_from(n_set_up - self.n_set_up).unwrap();
+        match (1..=most).flat_map(|by| [self.offset - by, self.offset + by]).find(|offset| fits(*offset)) {
             Some(offset) => {
                 (self.offset, self.n_set_up) = (offset, n_set_up);
                 self.farthest = self.farthest.max(offset.abs());
@@ -137,13 +138,22 @@ impl Rig {
     /// The first, the last and the number of frames that were not what their index says, were not marked, and lie in no
     /// span that was called unproven.
     pub(super) fn unmarked(&self) -> Option<(u64, u64, usize)> {
+        self.unmarked_but(|_| false)
+    }
+
+    /// The same, leaving out frames that nobody could have known.
+    pub(super) fn unmarked_but(&self, hidden: impl Fn(u64) -> bool) -> Option<(u64, u64, usize)> {
         let doubted = |frame: u64| {
             self.told
                 .iter()
                 .any(|note| matches!(note, Note::Doubted { first, next, .. } if (*first..*next).contains(&frame)))
         };
-        let unmarked: Vec<u64> =
-            self.wrong.iter().filter(|(frame, marked)| !marked && !doubted(*frame)).map(|(frame, _)| *frame).collect();
+        let unmarked: Vec<u64> = self
+            .wrong
+            .iter()
+            .filter(|(frame, marked)| !marked && !doubted(*frame) && !hidden(*frame))
+            .map(|(frame, _)| *frame)
+            .collect();
         Some((*unmarked.first()?, *unmarked.last()?, unmarked.len()))
     }
 
