@@ -329,7 +329,8 @@ impl Source for Ads1299 {
                 self.stopped = true;
                 break;
             }
-            if self.is_due() {
+            // A frame that was read before is placed before.
+            if self.pending.is_none() && self.is_due() {
                 if n > 0 || !self.recover() {
                     break;
                 }
