@@ -32,13 +32,29 @@ find_arm64_rust() {
     [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/$ARM64/lib" ]
 }
 
+# need_arm64_package: the Debian package of the release build. Sets ARM64_DEB, which names another one where the caller has it.
+# Needs packages.sh.
+need_arm64_package() {
+    [ -z "${ARM64_DEB:-}" ] || return 0
+    need_cargo_tool cargo-deb 3.8.0
+    need_arm64
+    ARM64_DEB=$TARGET/arm64/biosigd_arm64.deb
+    (cd "$ROOT" && "$ARM64_CARGO" build --release --locked --quiet --target "$ARM64" 2>"$WORK/build.log") \
+        || { tail -n 40 "$WORK/build.log" >&2; fail "no release build for arm64"; }
+    rm -f "$ARM64_DEB"
+    (cd "$ROOT" && cargo-deb deb --quiet --no-build --target "$ARM64" --output "$ARM64_DEB") 2>&1 | grep -v "^$ARM64_DEB" || true
+    [ -s "$ARM64_DEB" ] || fail "cargo-deb makes no arm64 package"
+}
+
 # need_arm64_programs: programs for the other architecture start like any other, until the script ends (binfmt_misc of the kernel).
 need_arm64_programs() {
     local dir=/proc/sys/fs/binfmt_misc
     [ "$(uname -m)" != aarch64 ] || return 0
+    need qemu-aarch64-static qemu-user-static
     [ -e $dir/register ] || mount -t binfmt_misc binfmt_misc $dir || fail "the kernel does not let other programs be registered"
-    [ ! -e $dir/qemu-aarch64 ] || return 0
+    # Under a name of its own, so that a script which ends first does not take it from another.
     # F: the emulator is opened now, so that it is there in other roots too.
-    printf '%s' ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:F' >$dir/register
-    trap 'echo -1 >/proc/sys/fs/binfmt_misc/qemu-aarch64; clean_up' EXIT
+    printf '%s' ":biosigd-test-$$"':M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:F' >$dir/register
+    BINFMT=$dir/biosigd-test-$$
+    trap 'echo -1 >"$BINFMT"; clean_up' EXIT
 }

@@ -13,18 +13,19 @@ debian_mirror() {
         || awk '$1 == "deb" && $2 ~ /^http/ { print $2; exit }' /etc/apt/sources.list 2>/dev/null || true
 }
 
-# debian_root NAME SUITE PACKAGES: target/test-roots/NAME holds this suite with these packages. Sets DEBIAN_ROOT.
+# debian_root NAME SUITE PACKAGES [ARCHITECTURE]: target/test-roots/NAME holds this suite with these packages. Sets DEBIAN_ROOT.
+# For another architecture than this machine's, its programs must start here (need_arm64_programs).
 debian_root() {
-    local name=$1 suite=$2 packages=$3 mirror
+    local name=$1 suite=$2 packages=$3 architecture=${4:-$(dpkg --print-architecture)} mirror
     DEBIAN_ROOT=$TARGET/test-roots/$name
-    [ ! -e "$DEBIAN_ROOT/.complete" ] || return 0
+    [ "$(cat "$DEBIAN_ROOT/.complete" 2>/dev/null)" != "$packages" ] || return 0
     need debootstrap debootstrap
-    echo "   making a Debian $suite of its own, once"
+    echo "   making a Debian $suite ($architecture) of its own, once"
     rm -rf "$DEBIAN_ROOT"
     mkdir -p "$DEBIAN_ROOT"
     mirror=$(debian_mirror)
-    debootstrap --variant=minbase --include="$packages" "$suite" "$DEBIAN_ROOT" ${mirror:+"$mirror"} >"$WORK/debootstrap.log" 2>&1 \
+    debootstrap --arch="$architecture" --variant=minbase --include="$packages" "$suite" "$DEBIAN_ROOT" ${mirror:+"$mirror"} >"$WORK/debootstrap.log" 2>&1 \
         || { tail -n 20 "$WORK/debootstrap.log" >&2; rm -rf "$DEBIAN_ROOT"; fail "debootstrap failed"; }
     rm -rf "$DEBIAN_ROOT"/var/cache/apt/archives/*.deb "$DEBIAN_ROOT"/var/lib/apt/lists/*
-    touch "$DEBIAN_ROOT/.complete"
+    echo "$packages" >"$DEBIAN_ROOT/.complete"
 }
