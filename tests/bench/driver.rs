@@ -47,8 +47,8 @@ impl Wire for Instantly {
                 self.noise = self.noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 for part in rx[1..].chunks_exact_mut(27) {
                     part[..3].copy_from_slice(&[0xC0, 0, 0]);
-                    for (i, code) in part[3..].chunks_exact_mut(3).enumerate() {
-                        code.copy_from_slice(&self.noise.rotate_left(i as u32 * 3).to_be_bytes()[1..]);
+                    for (turns, code) in (0..).step_by(3).zip(part[3..].chunks_exact_mut(3)) {
+                        code.copy_from_slice(&self.noise.rotate_left(turns).to_be_bytes()[1..]);
                     }
                 }
             }

@@ -151,6 +151,7 @@ fn signed(difference: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "instants in range")]
 mod tests {
     use super::*;
 

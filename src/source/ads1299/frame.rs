@@ -120,8 +120,8 @@ mod tests {
             let (byte, bit) = (shift / 8, shift % 8);
             for (i, value) in [0xC0_u16, 0x58, 0x02].iter().enumerate() {
                 let moved = (value << 8) >> bit;
-                shifted[byte + i] |= (moved >> 8) as u8;
-                shifted[byte + i + 1] |= moved as u8;
+                shifted[byte + i] |= moved.to_be_bytes()[0];
+                shifted[byte + i + 1] |= moved.to_be_bytes()[1];
             }
             assert_eq!(shift_bits(&shifted, 0, [0xC0, 0x58, 0x02]), Some(shift));
         }
