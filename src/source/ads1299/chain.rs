@@ -70,8 +70,8 @@ pub struct Ads1299 {
     /// Conversions since the last placed frame whose transfer failed.
     pub(super) failed: u64,
     pub(super) failed_in_a_row: u32,
-    /// Conversions of silences, up to the last placed frame.
-    pub(super) n_silent: u64,
+    /// As counted up to the last placed frame.
+    pub(super) edges_before: EdgeCounts,
     /// For each chip, suspect frames in a row.
     pub(super) suspect: Vec<u32>,
     pub(super) n_suspect: u64,
@@ -111,7 +111,7 @@ impl Ads1299 {
             pending: None,
             failed: 0,
             failed_in_a_row: 0,
-            n_silent: 0,
+            edges_before: EdgeCounts::default(),
             suspect: vec![0; n_chips],
             n_suspect: 0,
             gpio_before: 0x0F,
@@ -201,21 +201,22 @@ impl Ads1299 {
         if missed > 0 {
             let now_ns = self.wire.now_ns();
             if self.trouble.missed_ns.is_none_or(|last| now_ns - last > EPISODE_NS) {
-                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed });
+                let n_unseen = self.reader.counts().unseen - self.edges_before.unseen;
+                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed, n_unseen });
             }
             self.trouble.missed_ns = Some(now_ns);
         }
         self.trouble.fresh = false;
         self.failed = 0;
         self.next_frame = frame.index;
-        self.n_silent = self.reader.counts().silent;
+        self.edges_before = self.reader.counts();
     }
 
     /// Of the conversions between the last placed frame and `index`, those that the chips did not make.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn never_made(&self, index: u64) -> u64 {
-        let silent = self.reader.counts().silent - self.n_silent;
+        let silent = self.reader.counts().silent - self.edges_before.silent;
         if self.trouble.fresh {
             let set_up = self.trouble.resumed.saturating_sub(self.trouble.made_until.max(self.next_frame));
             (set_up + silent).min(index - self.next_frame)
@@ -231,7 +232,7 @@ impl Ads1299 {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn chips_were_down(&self, frame: &Frame) -> bool {
-        self.reader.counts().silent > self.n_silent && !self.checker.is_in_sync(self.reader.bytes(frame))
+        self.reader.counts().silent > self.edges_before.silent && !self.checker.is_in_sync(self.reader.bytes(frame))
     }
 
     /// Reads a register back where there is time for it before the next conversion.

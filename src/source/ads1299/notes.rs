@@ -88,8 +88,10 @@ pub enum Note {
     Missed {
         /// The first of them.
         frame: u64,
-        /// How many, so far.
+        /// How many.
         n_frames: u64,
+        /// Of those, conversions that only time tells of: no interrupt was counted for them.
+        n_unseen: u64,
     },
     /// A transfer failed; the first of an episode.
     Wire {
@@ -278,9 +280,10 @@ fn tell(note: &Note, stream: &Stream) {
         Note::Trusted { frame, n_frames } => {
             tracing::info!("ads1299: frame {frame}: all is well again after {n_frames} suspect frames");
         }
-        Note::Missed { frame, n_frames } => {
+        Note::Missed { frame, n_frames, n_unseen } => {
             tracing::warn!(
-                "ads1299: frame {frame}: {n_frames} conversions were missed; more in this episode are counted without a line each"
+                "ads1299: frame {frame}: {n_frames} conversions were missed, {n_unseen} of them without an interrupt; more of this episode are counted \
+                 without a line each"
             );
         }
         Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),
