@@ -138,11 +138,6 @@ impl Ads1299 {
         self.reader.counts()
     }
 
-    /// The wires, for a test that asks the simulated chain what it did.
-    pub fn wire_mut(&mut self) -> &mut dyn Wire {
-        &mut *self.wire
-    }
-
     /// One frame, or what came instead.
     ///
     /// Real time: no allocation, no locks, no logging; waits for DRDY and the transfer alone.
