@@ -223,10 +223,11 @@ fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Syste
             died.push(name);
         }
     }
-    let unwritten = settle_unfinished(&road.context.ledgers, &stuck);
     road.http.stop();
+    let mut unwritten = 0;
     for ledger in &road.context.ledgers {
-        let account = ledger.account();
+        let (account, open) = last_account(ledger, !stuck.is_empty());
+        unwritten += if ledger.consumer() == "recorder" { open } else { 0 };
         tracing::info!(
             "{}: {} frames expected, {} delivered, {} lost ({})",
             ledger.consumer(),
@@ -255,20 +256,38 @@ fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Syste
     }
 }
 
-/// What the deadline cut off is lost: `disk` for the recorder, `client_slow` for clients. Returns the recorder's.
-fn settle_unfinished(ledgers: &[Ledger], stuck: &[String]) -> u64 {
-    let mut unwritten = 0;
-    for ledger in ledgers.iter().filter(|_| !stuck.is_empty()) {
-        let account = ledger.account();
-        let open = account.expected.saturating_sub(account.delivered + account.lost.total());
-        match ledger.consumer() {
-            "recorder" => {
-                ledger.lose(Cause::Disk, open);
-                unwritten += open;
-            }
-            "process" => {}
-            _ => ledger.lose(Cause::ClientSlow, open),
+/// A consumer's last account, and how many frames of it were still on their way. What the deadline `cut_off` is lost:
+/// `disk` for the recorder, `client_slow` for clients. It is lost in this account alone, read once: threads that did
+/// not finish go on until the process ends, and what they deliver meanwhile must not count twice.
+fn last_account(ledger: &Ledger, cut_off: bool) -> (Account, u64) {
+    let mut account = ledger.account();
+    let open = account.expected.saturating_sub(account.delivered + account.lost.total());
+    match ledger.consumer() {
+        "process" => {}
+        "recorder" if cut_off => account.lost.add(Cause::Disk, open),
+        _ if cut_off => account.lost.add(Cause::ClientSlow, open),
+        _ => {}
+    }
+    (account, open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn what_is_on_its_way_at_the_deadline_is_lost_once() {
+        for (consumer, cause) in [("recorder", Cause::Disk), ("websocket.raw", Cause::ClientSlow)] {
+            let ledger = Ledger::new(&Metrics::new("0").expect("metrics"), consumer);
+            ledger.expect(10);
+            ledger.deliver(4);
+            let (account, open) = last_account(&ledger, true);
+            assert_eq!((account.expected, account.delivered, account.lost.get(cause), open), (10, 4, 6, 6));
+            // Its thread did not finish in time, and finishes now.
+            ledger.deliver(6);
+            let (account, open) = last_account(&ledger, true);
+            assert_eq!((account.expected, account.delivered, account.lost.total(), open), (10, 10, 0, 0));
         }
     }
-    unwritten
 }
