@@ -23,7 +23,7 @@ const REST: &str = "[recorder]\nmin_free_gb = 0\nstall_budget_s = 5\n[http]\nlis
 /// What a run left behind.
 struct Run {
     ended: Ended,
-    /// Frames that the recorder expected, got and lost.
+    /// Frames of the daemon's own road: those there were, delivered and lost. (The recorder's begin with its first one.)
     expected: u64,
     delivered: u64,
     lost: u64,

@@ -48,9 +48,10 @@ fn library() -> &'static Path {
         if profile_dir.ends_with("release") {
             build.arg("--release");
         }
-        // Cargo marks the top of the target directory; below it stands the target where one was named.
-        if !target_dir.join("CACHEDIR.TAG").exists() {
-            build.arg("--target").arg(target_dir.file_name().expect("a target"));
+        // Where a target was named, such as aarch64-unknown-linux-gnu, its files stand in a folder of that name.
+        let folder = target_dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if folder.starts_with(&format!("{}-", std::env::consts::ARCH)) {
+            build.args(["--target", folder]);
             target_dir = target_dir.parent().expect("the target directory");
         }
         build.arg("--target-dir").arg(target_dir).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -1,7 +1,9 @@
 //! What stands in for the kernel: which descriptors of the program are devices, and a thread that turns the board's
 //! edges into events when their time has come.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -36,6 +38,15 @@ struct State {
     truth: Truth,
 }
 
+/// The state, locked. A thread that has it may close files of its own on the way (reading the kernel's clock for the first
+/// time can open one), which comes back to [`Kernel::close`].
+struct Inside<'a>(MutexGuard<'a, State>);
+
+thread_local! {
+    /// Whether this thread has the state.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The board's pins and their levels while nobody drives them: pulled down and up as boards have it.
 const PINS: [(Pin, bool); 3] = [(Pin::Start, false), (Pin::Reset, true), (Pin::PowerDown, true)];
 
@@ -45,7 +56,7 @@ impl Kernel {
         static KERNEL: OnceLock<Option<Kernel>> = OnceLock::new();
         thread_local! {
             /// Making it opens files, which comes back here.
-            static MAKING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+            static MAKING: Cell<bool> = const { Cell::new(false) };
         }
         if MAKING.get() {
             return None;
@@ -89,8 +100,10 @@ impl Kernel {
         Kernel { settings, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Inside<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        INSIDE.set(true);
+        Inside(state)
     }
 
     /// The thread: as late as the machine makes it, with the times of the edges themselves.
@@ -98,7 +111,9 @@ impl Kernel {
         // Interrupts come before every thread. Where that is refused edges come later, and stay what they are.
         let refused = biosigd::rt::enter(&Role { name: "rig", core: None, priority: Some(90) });
         drop(refused);
-        let mut state = self.lock();
+        // Whatever this thread closes is its own.
+        INSIDE.set(true);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             state.catch_up(&self.settings);
             state = match state.board.next_edge_ns() {
@@ -144,6 +159,10 @@ impl Kernel {
 
     /// Forgets a descriptor that is about to be closed; lines that it held are free, and pins float.
     pub(crate) fn close(&self, descriptor: RawFd) {
+        if INSIDE.get() {
+            // A file of the rig's own.
+            return;
+        }
         let mut state = self.lock();
         state.spis.remove(&descriptor);
         state.chips.remove(&descriptor);
@@ -235,6 +254,26 @@ impl Kernel {
         // The file is closed by a call that comes back here: only without the lock.
         drop(state);
         truth.write(&self.settings.truth);
+    }
+}
+
+impl Deref for Inside<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl DerefMut for Inside<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.0
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        INSIDE.set(false);
     }
 }
 
