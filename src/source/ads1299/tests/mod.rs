@@ -4,6 +4,7 @@ mod faults;
 mod late_reads;
 mod mixed;
 mod rig;
+mod rules;
 mod settings;
 mod start_up;
 mod undisturbed;

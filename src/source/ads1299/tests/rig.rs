@@ -4,23 +4,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::rules::Rules;
 use crate::block::{Cause, ChipStatus, RawBlock};
 use crate::config::{AutoOr, Document, Mistakes};
 use crate::rt::Stop;
 use crate::source::ads1299::board_of;
 use crate::source::ads1299::chain::{Ads1299, Patience};
 use crate::source::ads1299::notes::{Note, Notes};
-use crate::source::ads1299::simulated::{Setup, SimulatedWire, Truth};
+use crate::source::ads1299::simulated::{self, Setup, SimulatedWire, Truth};
 use crate::source::ads1299::simulation::Simulation;
 use crate::source::ads1299::wire::Wire;
 use crate::source::synthetic::counter_code;
 use crate::source::{Filled, Opening, Source, SourceError};
 
-/// A source on its bench.
+/// A source on its bench. At the end of the run no rule of the datasheet may have been broken.
 pub(super) struct Rig {
     pub(super) source: Ads1299,
     pub(super) truth: Truth,
     pub(super) notes: Arc<Notes>,
+    rules: Rules,
     pub(super) told: Vec<Note>,
     block: RawBlock,
     stop: Stop,
@@ -47,6 +49,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
     change(&mut setup);
     let wire = SimulatedWire::on_virtual_clock(&setup);
     let truth = wire.truth();
+    let (rules, wire) = Rules::of(&setup, wire);
     let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
     let open = Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>));
     let mut source = Ads1299::new(board, open, Patience::Forever, &opening);
@@ -57,6 +60,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
         source,
         truth,
         notes,
+        rules,
         told: Vec::new(),
         block,
         stop: Stop::default(),
@@ -166,6 +170,11 @@ impl Rig {
     pub(super) fn forget(&mut self) {
         self.wrong.clear();
         self.told.clear();
+    }
+
+    /// What the bench noted since the last look.
+    pub(super) fn bench_notes(&mut self) -> Vec<simulated::Note> {
+        self.rules.notes()
     }
 
     /// Frames lost to `cause` so far.

@@ -1,7 +1,7 @@
 //! Start-up against benches on which something is wrong: each message names what was found and what to look at.
 
 use super::rig::rig;
-use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Note, Planned, Setup, When};
+use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Planned, Setup, When};
 
 /// Longer than any start-up tries.
 const NEVER_NS: u64 = 3_600_000_000_000;
@@ -22,9 +22,8 @@ fn no_rule_of_the_datasheet_is_broken_on_any_board() {
         ("read_mode = \"rdatac\"", true),
         ("n_chips = 1\nclock = \"internal\"\nself_test = true\nrate_hz = 1000", false),
     ] {
-        let rig = rig(text, |setup| (setup.pins.start, setup.pins.reset) = (pins, pins)).unwrap();
-        let violations: Vec<_> = rig.truth.notes().filter(|note| matches!(note, Note::Violation { .. })).collect();
-        assert_eq!(violations, [], "{text}");
+        // The rig looks at the end.
+        rig(text, |setup| (setup.pins.start, setup.pins.reset) = (pins, pins)).unwrap();
     }
 }
 
