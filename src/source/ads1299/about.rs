@@ -7,6 +7,7 @@ use super::budget::Budget;
 use super::layout::Topology;
 use super::proof::Proof;
 use super::registers::Registers;
+use super::self_test::{SelfTest, Voltages};
 
 /// Conversions by which a sample is older than its DRDY edge: the delay of the third-order sinc filter.
 const GROUP_DELAY_PERIODS: f64 = 1.5;
@@ -43,7 +44,23 @@ pub(super) fn about(board: &Board, proof: &Proof) -> Value {
         "sync_frames": super::sync::SYNC_FRAMES,
         "group_delay_s": GROUP_DELAY_PERIODS / board.rate_hz,
         "vref_v": board.vref_v,
-        "self_test": proof.self_test.as_ref().map(|test| json!({"noise_uv_rms": test.noise_uv, "test_uv": test.test_uv})),
+        "self_test": proof.self_test.as_ref().map(of_self_test),
+    })
+}
+
+fn of_self_test(test: &SelfTest) -> Value {
+    let of_chip = |voltages: &Voltages| {
+        json!({
+            "middle_v": voltages.middle_v,
+            "dvdd_v": voltages.dvdd_v,
+            "temperature_c": voltages.temperature_c,
+        })
+    };
+    json!({
+        "noise_uv_rms": test.noise_uv,
+        "test_uv": test.test_uv,
+        "test_turn_samples": test.turn_samples,
+        "chips": test.voltages.iter().map(of_chip).collect::<Vec<_>>(),
     })
 }
 

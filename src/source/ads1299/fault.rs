@@ -98,8 +98,9 @@ pub enum ProofError {
         expected_uv: f64,
     },
     /// The test signal is not what the chip should make.
-    #[error("chip {}, channel {}: the test signal is +-{amplitude_uv:.0} uV, expected +-{expected_uv:.0} uV within 5 %: look \
-        at the reference voltage (vref_v) and at the gain", chip + 1, channel + 1)]
+    #[error("chip {}, channel {}: the test signal is +-{amplitude_uv:.0} uV, expected +-{expected_uv:.0} uV within 5 %: the \
+        channel's gain is wrong, or its signal is; look at the chip's supply, and at its other channels",
+        chip + 1, channel + 1)]
     TestSignal {
         /// The chip.
         chip: usize,
@@ -109,6 +110,34 @@ pub enum ProofError {
         amplitude_uv: f64,
         /// As configured.
         expected_uv: f64,
+    },
+    /// The test signal does not turn when it should.
+    #[error("chip {}, channel {}: the test signal turns {}, expected every {expected:.0} samples (2^20 cycles of the clock) \
+        within a quarter: {}", chip + 1, channel + 1, every(*samples), of_turns(*chip))]
+    TestPeriod {
+        /// The chip.
+        chip: usize,
+        /// The channel of the chip.
+        channel: usize,
+        /// The distance of two turns that is farthest off; `None` where it does not turn twice.
+        samples: Option<f64>,
+        /// By the clock.
+        expected: f64,
+    },
+    /// Voltages that do not depend on the reference are not what they can be.
+    #[error("chip {}: by vref_v it measures {} as the middle of the analogue supply (expected 2.37 to 2.63 V, or 0 V between \
+        two supplies), {} as DVDD (1.8 to 3.6 V) and a temperature of {} (0 to 70 C): where all are off by one factor, the \
+        reference is not vref_v, look at `reference` and at VREFP; else look at that supply", chip + 1,
+        some(*middle_v, " V"), some(*dvdd_v, " V"), some(*temperature_c, " C"))]
+    Voltages {
+        /// The chip.
+        chip: usize,
+        /// Half of AVDD and AVSS; `None` where no channel that is on can measure it, as below.
+        middle_v: Option<f64>,
+        /// The digital supply.
+        dvdd_v: Option<f64>,
+        /// Of the chip.
+        temperature_c: Option<f64>,
     },
 }
 
@@ -122,9 +151,26 @@ impl ProofError {
             | ProofError::Register { chip, .. }
             | ProofError::NoSync { chip, .. }
             | ProofError::Noise { chip, .. }
-            | ProofError::TestSignal { chip, .. } => Some(chip),
+            | ProofError::TestSignal { chip, .. }
+            | ProofError::TestPeriod { chip, .. }
+            | ProofError::Voltages { chip, .. } => Some(chip),
             ProofError::NoEdges { .. } | ProofError::Rate { .. } | ProofError::MoreChips { .. } => None,
         }
+    }
+}
+
+fn some(value: Option<f64>, unit: &str) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |value| format!("{value:.2}{unit}"))
+}
+
+fn every(samples: Option<f64>) -> String {
+    samples.map_or_else(|| "less than twice".to_owned(), |samples| format!("after {samples:.2} samples"))
+}
+
+fn of_turns(chip: usize) -> &'static str {
+    match chip {
+        0 => "look at drdy_line: edges must be those of this chip",
+        _ => "this chip's clock is not that of the first one; look at CLK and CLKSEL",
     }
 }
 

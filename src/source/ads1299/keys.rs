@@ -48,7 +48,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("bias_inputs", "\"none\"", "which inputs are part of the bias sum: none, positive, negative or both"),
     Key::new("trigger_pins", "[]", "GPIO pins 1 to 4 of the first chip whose edges become markers"),
     Key::new("high_pins", "[]", "GPIO pins 1 to 4 driven high, the others low; every status word must echo them"),
-    Key::new("self_test", "false", "at start, measure noise and the test signal: three seconds more"),
+    Key::new("self_test", "false", "at start, measure supplies, noise and the test signal: five seconds more"),
     Key::new("lead_off.mode", "\"off\"", "off, dc, ac_7.8hz, ac_31.2hz or ac_quarter_rate"),
     Key::new("lead_off.current_na", "6", "6, 24, 6000 or 24000; for skin 6 or 24"),
     Key::new("lead_off.comparator_percent", "95", "95, 92.5, 90, 87.5, 85, 80, 75 or 70, of the supply"),

@@ -10,7 +10,7 @@
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
 //! | [`simulated`], `simulation`, `fault_keys` | simulated chips below it |
-//! | `control`, `proof`, `sync`, `self_test`, [`fault`] | commands, and start-up that proves the hardware |
+//! | `control`, `proof`, `sync`, `self_test`, `capture`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
 //! | [`chain`], `place`, `trouble`, [`notes`], `about` | the source itself, and what it tells |
@@ -19,6 +19,7 @@ mod about;
 pub mod board;
 pub mod budget;
 pub mod bus;
+mod capture;
 pub mod chain;
 mod check;
 mod clock;

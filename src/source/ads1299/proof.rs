@@ -68,7 +68,12 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     let models = board.layout.models.clone();
     board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
     sync::no_chip_is_left_over(wire, board)?;
-    let self_test = if board.self_test { Some(super::self_test::run(wire, board)?) } else { None };
+    let self_test = if board.self_test {
+        let mut control = Control { wire, board };
+        Some(super::self_test::run(&mut control, rate_hz, &readable)?)
+    } else {
+        None
+    };
     let spi_clock_hz = wire.effective_clock_hz(clock_hz);
     Ok(Proof { ids, registers, readable, rate_hz, jitter_us, gap_bits, spi_clock_hz, self_test })
 }
@@ -213,7 +218,7 @@ fn switch_reference(control: &mut Control<'_>, wanted: &[Registers]) -> Result<(
 /// Writes every register of every chip and compares what is read back.
 ///
 /// Real time: no allocation, no locks, no logging; waits for the chips.
-fn write_all(control: &mut Control<'_>, wanted: &[Registers], readable: &[bool]) -> Result<(), ProofError> {
+pub(super) fn write_all(control: &mut Control<'_>, wanted: &[Registers], readable: &[bool]) -> Result<(), ProofError> {
     for select in 0..control.board.layout.selects.len() {
         let first_chip = control.board.layout.selects[select].first_chip;
         let n_chips = control.board.layout.selects[select].part_bits.len();

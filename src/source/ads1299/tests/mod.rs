@@ -5,6 +5,7 @@ mod late_reads;
 mod mixed;
 mod rig;
 mod rules;
+mod self_test;
 mod settings;
 mod start_up;
 mod undisturbed;

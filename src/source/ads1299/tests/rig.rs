@@ -10,7 +10,9 @@ use crate::config::{AutoOr, Document, Mistakes};
 use crate::rt::Stop;
 use crate::source::ads1299::board_of;
 use crate::source::ads1299::chain::{Ads1299, Patience};
+use crate::source::ads1299::control::Control;
 use crate::source::ads1299::notes::{Note, Notes};
+use crate::source::ads1299::registers::Registers;
 use crate::source::ads1299::simulated::{self, Setup, SimulatedWire, Truth};
 use crate::source::ads1299::simulation::Simulation;
 use crate::source::ads1299::wire::Wire;
@@ -23,6 +25,8 @@ pub(super) struct Rig {
     pub(super) truth: Truth,
     pub(super) notes: Arc<Notes>,
     rules: Rules,
+    /// What the proof said.
+    pub(super) about: serde_json::Value,
     pub(super) told: Vec<Note>,
     block: RawBlock,
     stop: Stop,
@@ -53,7 +57,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
     let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
     let open = Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>));
     let mut source = Ads1299::new(board, open, Patience::Forever, &opening);
-    source.prove()?;
+    let about = source.prove()?;
     let block = RawBlock::new(source.stream(), source.n_chips());
     let notes = source.notes();
     Ok(Rig {
@@ -61,6 +65,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
         truth,
         notes,
         rules,
+        about,
         told: Vec::new(),
         block,
         stop: Stop::default(),
@@ -175,6 +180,12 @@ impl Rig {
     /// What the bench noted since the last look.
     pub(super) fn bench_notes(&mut self) -> Vec<simulated::Note> {
         self.rules.notes()
+    }
+
+    /// All registers of `chip` as it answers now.
+    pub(super) fn registers(&mut self, chip: usize) -> Registers {
+        let board = self.source.board.clone();
+        Control { wire: self.source.wire_mut(), board: &board }.read_all(chip).unwrap()
     }
 
     /// Frames lost to `cause` so far.

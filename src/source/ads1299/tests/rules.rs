@@ -45,7 +45,7 @@ impl Rules {
         let external = setup.board.external_reference;
         let rules =
             Rules { truth: wire.truth(), excused: excused(setup), seen: Vec::new(), scribe: Arc::clone(&broken) };
-        let select = Select { streams: true, reference_ns: if external { Some(0) } else { None }, ..Select::default() };
+        let select = Select { streams: true, reference_ns: external.then_some(0) };
         let selects = vec![select; setup.selects.len()];
         (rules, Scribe { wire, broken, selects, external, converts: false, start_ns: 0, reset_ns: 0 })
     }
@@ -77,7 +77,7 @@ impl Drop for Rules {
 }
 
 /// What the scribe knows of the chips behind one select.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Select {
     /// Frames flow by themselves: nothing but SDATAC may be said.
     streams: bool,
