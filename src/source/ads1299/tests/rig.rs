@@ -185,7 +185,7 @@ impl Rig {
     /// All registers of `chip` as it answers now.
     pub(super) fn registers(&mut self, chip: usize) -> Registers {
         let board = self.source.board.clone();
-        Control { wire: self.source.wire_mut(), board: &board }.read_all(chip).unwrap()
+        Control { wire: &mut *self.source.wire, board: &board }.read_all(chip).unwrap()
     }
 
     /// Frames lost to `cause` so far.
