@@ -19,7 +19,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("model", "\"ads1299\"", "ads1299, ads1299-6, ads1299-4; of all chips"),
     Key::new("topology", "\"daisy\"", "daisy (one chip select for a row of chips) or cascade (one for each chip)"),
     Key::new("spi", "[\"0.0\"]", "BUS.SELECT of each row (daisy) or of each chip (cascade)"),
-    Key::new("spi_clock_hz", "8330000", "for frames, at most 20000000; the Pi takes its next lower step"),
+    Key::new("spi_clock_hz", "8333334", "for frames, at most 20000000; a Pi 5 takes 200 MHz over the next even number"),
     Key::new("read_mode", "\"rdata\"", "rdata (a command for each frame) or rdatac (frames flow by themselves)"),
     Key::new("gap_bits", "\"auto\"", "don't-care bits between chips of a row: auto, 0 or 1"),
     Key::new("rate_hz", "4000", "250, 500, 1000, 2000, 4000, 8000 or 16000"),
@@ -167,7 +167,8 @@ impl Default for Keys {
             model: ModelKey::Eight,
             topology: Topology::Daisy,
             spi: None,
-            spi_clock_hz: 8_330_000,
+            // A Pi 5 makes 200 MHz / 24 of it; of one hertz less it makes 200 MHz / 26, 7.69 MHz.
+            spi_clock_hz: 8_333_334,
             read_mode: ReadMode::Rdata,
             gap_bits: AutoOr::Auto,
             rate_hz: 4000.0,

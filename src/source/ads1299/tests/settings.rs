@@ -115,7 +115,7 @@ fn every_contradiction_is_named() {
         ),
         (
             "rate_hz = 16000",
-            "rig.toml:1: ads1299: spi_clock_hz = 8330000: 109 bytes of 8 bits at 8330000 Hz take 104.7 us, and 1.95 us before \
+            "rig.toml:1: ads1299: spi_clock_hz = 8333334: 109 bytes of 8 bits at 8333334 Hz take 104.6 us, and 1.95 us before \
              the next conversion nothing may be read: together they must be less than the 62.5 us between two conversions at \
              16000 frames per second; at least 14402065 Hz would be",
         ),
