@@ -40,6 +40,8 @@ pub(super) struct Loaded {
     /// What the source needs of buses and pins.
     pub(super) hardware: Option<Hardware>,
     pub(super) raw: Stream,
+    /// What the source makes of wires and time, for the plan.
+    pub(super) source_lines: Vec<(&'static str, String)>,
     /// Chips of the source that put a status word into every frame.
     pub(super) n_chips: usize,
     pub(super) chains: Vec<Chain>,
@@ -216,6 +218,7 @@ pub(super) fn build(
         hardware,
         raw,
         n_chips,
+        source_lines: plan.lines(),
         chains,
         streams,
         recordings,

@@ -25,6 +25,9 @@ pub(super) fn plan(loaded: &Loaded) -> String {
             raw.block_frames_max
         ),
     );
+    for (word, what) in &loaded.source_lines {
+        line(out, format_args!("{word:<11} {what}"));
+    }
     for chain in &loaded.chains {
         let stream = chain.stream();
         line(

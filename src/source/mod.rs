@@ -44,6 +44,11 @@ pub trait Plan: Send + std::fmt::Debug {
     fn hardware(&self) -> Option<Hardware> {
         None
     }
+
+    /// What it makes of wires and time, for people: a word and a text for each line of `biosigd check`.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// The buses, pins and time that a converter needs.

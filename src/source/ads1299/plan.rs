@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::budget::{Budget, KEEP_OUT_NS};
-use super::bus::{self, BusError, ChipChoice, LinuxSettings};
+use super::bus::{self, BusError, ChipChoice, LinuxSettings, rp1_clock_hz};
 use super::chain::{Ads1299, OpenWire, Patience};
 use super::keys::{Bus, KEYS};
+use super::layout::Topology;
 use super::settings::{self, Checked};
 use super::simulation::Simulation;
 use super::wire::Wire;
@@ -98,5 +99,73 @@ fn of_bus(error: BusError) -> SourceError {
     match error {
         BusError::Permission { .. } => SourceError::NotAllowed(error.to_string()),
         _ => SourceError::Converter(error.to_string()),
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![("chips", self.chips()), ("spi", self.spi())];
+        if let Below::Linux(settings) = &self.below {
+            let named = |role: &str, line: Option<u32>, without: &str| match line {
+                Some(line) => format!("{role} {line}"),
+                None => format!("{role} {without}"),
+            };
+            let pins = [
+                named("DRDY", Some(settings.drdy), ""),
+                named("witness", settings.witness, "none: edges that the kernel merges are seen by time alone"),
+                named("START", settings.start, "by command"),
+                named("RESET", settings.reset, "by command"),
+                named("PWDN", settings.power_down, "not wired"),
+            ];
+            lines.push(("gpio", pins.join(", ")));
+        }
+        lines
+    }
+}
+
+impl Ads1299Plan {
+    /// Which chips, where they are, and what their channels reach.
+    fn chips(&self) -> String {
+        let layout = &self.board.layout;
+        let n_chips = layout.n_chips();
+        let how = match (n_chips, layout.topology, layout.selects.len()) {
+            (1, ..) => "".to_owned(),
+            (_, Topology::Daisy, 1) => " in a daisy chain".to_owned(),
+            (_, Topology::Daisy, n) => format!(" in {n} daisy chains"),
+            (_, Topology::Cascade, _) => ", each at its own chip select".to_owned(),
+        };
+        let place = match &self.below {
+            Below::Simulated(_) => "simulated".to_owned(),
+            Below::Linux(settings) => {
+                let nodes = settings.selects.iter().map(|(bus, select)| format!("/dev/spidev{bus}.{select}"));
+                nodes.collect::<Vec<_>>().join(", ")
+            }
+        };
+        let mut gains: Vec<u32> = self.board.channels.iter().map(|channel| channel.gain).collect();
+        gains.sort_unstable();
+        gains.dedup();
+        let reach = |gain: &u32| format!("{gain} (+-{} mV)", self.board.vref_v * 1e3 / f64::from(*gain));
+        format!(
+            "{n_chips} {}{how}: {place}; gain {}",
+            layout.models[0].name(),
+            gains.iter().map(reach).collect::<Vec<_>>().join(" and ")
+        )
+    }
+
+    /// The sum for one frame, with the clock that a Pi 5 makes of the one asked for.
+    fn spi(&self) -> String {
+        let asked_hz = self.board.spi_clock_hz;
+        let budget = Budget::of(&self.board, rp1_clock_hz(asked_hz));
+        let transfers = match budget.n_transfers {
+            1 => String::new(),
+            n => format!(" in {n} transfers"),
+        };
+        format!(
+            "{} bytes a frame{transfers} at {:.3} MHz, which a Pi 5 makes of {asked_hz} Hz: {:.1} of {:.1} us; {:.1} us are left for the kernel \
+             and for waking up",
+            budget.n_bytes,
+            f64::from(budget.clock_hz) / 1e6,
+            budget.wire_us(),
+            budget.period_us(),
+            budget.slack_us()
+        )
     }
 }

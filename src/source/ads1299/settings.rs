@@ -2,6 +2,7 @@
 
 use super::board::{Board, COMPARATOR_PERCENT, CURRENTS_NA, Clock};
 use super::budget::Budget;
+use super::bus::{rp1_clock_hz, rp1_request_hz};
 use super::describe::board;
 use super::keys::{BiasDriveKey, Bus, ChannelKeys, ChannelTables, Keys, LeadOffKeys, Reference};
 use super::layout::Topology;
@@ -10,6 +11,9 @@ use crate::config::{AutoOr, Mistakes, Table};
 
 /// The most chips of a source.
 pub(super) const CHIPS_MAX: usize = 8;
+
+/// The fastest SPI clock of the chips at 3.3 V (SBAS499C, "Timing Requirements", tSCLK).
+const CLOCK_HZ_MAX: u32 = 20_000_000;
 
 /// What a table says, checked: the board, and what is below the driver.
 pub(super) struct Checked {
@@ -114,9 +118,9 @@ impl Check<'_, '_> {
         );
         let clock_hz = keys.spi_clock_hz;
         self.must(
-            (100_000..=20_000_000).contains(&clock_hz),
+            (100_000..=CLOCK_HZ_MAX).contains(&clock_hz),
             "spi_clock_hz",
-            format_args!("spi_clock_hz = {clock_hz} must be 100000 to 20000000, the chip's limit at 3.3 V"),
+            format_args!("spi_clock_hz = {clock_hz} must be 100000 to {CLOCK_HZ_MAX}, the chip's limit at 3.3 V"),
         );
         if let AutoOr::Value(gap_bits) = keys.gap_bits {
             self.must(gap_bits <= 1, "gap_bits", format_args!("gap_bits = {gap_bits} must be \"auto\", 0 or 1"));
@@ -273,7 +277,13 @@ impl Check<'_, '_> {
     }
 
     fn budget(&mut self, keys: &Keys, board: &Board) {
-        let budget = Budget::of(board, board.spi_clock_hz);
+        let budget = Budget::of(board, rp1_clock_hz(board.spi_clock_hz));
+        let enough_hz = rp1_request_hz(budget.least_clock_hz());
+        let remedy = if enough_hz <= CLOCK_HZ_MAX {
+            format!("at least {enough_hz} Hz would be")
+        } else {
+            "no clock that the chips take is fast enough: a lower rate, or fewer chips to a bus".to_owned()
+        };
         self.must(
             rate_code(keys.rate_hz).is_none() || budget.fits(),
             "spi_clock_hz",

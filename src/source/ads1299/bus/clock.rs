@@ -17,6 +17,14 @@ pub fn rp1_clock_hz(clock_hz: Hz) -> Hz {
     RP1_CLK_SYS_HZ / divisor.min(RP1_DIVISOR_MAX)
 }
 
+/// The slowest clock to ask for of which RP1 makes at least `least_hz`.
+#[must_use]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a divisor from 2 to 65534")]
+pub fn rp1_request_hz(least_hz: f64) -> Hz {
+    let divisor = (f64::from(RP1_CLK_SYS_HZ) / least_hz.max(1.0)).clamp(2.0, f64::from(RP1_DIVISOR_MAX)) as u32 & !1;
+    RP1_CLK_SYS_HZ.div_ceil(divisor)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +54,10 @@ mod tests {
         ];
         for (asked, got) in table {
             assert_eq!(rp1_clock_hz(asked), got, "{asked} Hz");
+        }
+        for least_hz in (4_000..30_000_000).step_by(997) {
+            let asked = rp1_request_hz(f64::from(least_hz));
+            assert!(rp1_clock_hz(asked) + 1 >= least_hz && rp1_clock_hz(asked - 1) < least_hz, "{least_hz} Hz");
         }
         for asked in (4_000..30_000_000).step_by(997) {
             assert!(rp1_clock_hz(asked) <= asked, "{asked} Hz");

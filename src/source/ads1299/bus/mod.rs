@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute};
 
 pub use self::chip::{HEADER_LABELS, chips_seen};
-pub use self::clock::rp1_clock_hz;
+pub use self::clock::{rp1_clock_hz, rp1_request_hz};
 pub use self::error::{BusError, SeenChip};
 pub use self::settings::{ChipChoice, Line, LinuxSettings};
 

@@ -115,9 +115,22 @@ fn every_contradiction_is_named() {
         ),
         (
             "rate_hz = 16000",
-            "rig.toml:1: ads1299: spi_clock_hz = 8333334: 109 bytes of 8 bits at 8333334 Hz take 104.6 us, and 1.95 us before \
-             the next conversion nothing may be read: together they must be less than the 62.5 us between two conversions at \
-             16000 frames per second; at least 14402065 Hz would be",
+            "rig.toml:1: ads1299: spi_clock_hz = 8333334, of which a Pi 5 makes 8333333 Hz: 109 bytes of 8 bits at 8333333 Hz \
+             take 104.6 us, and 1.95 us before the next conversion nothing may be read: together they must be less than the 62.5 us \
+             between two conversions at 16000 frames per second; at least 16666667 Hz would be",
+        ),
+        (
+            "spi_clock_hz = 3570000",
+            "rig.toml:3: ads1299: spi_clock_hz = 3570000, of which a Pi 5 makes 3448275 Hz: 109 bytes of 8 bits at 3448275 Hz \
+             take 252.9 us, and 1.95 us before the next conversion nothing may be read: together they must be less than the \
+             250.0 us between two conversions at 4000 frames per second; at least 3571429 Hz would be",
+        ),
+        (
+            "n_chips = 8\nrate_hz = 16000",
+            "rig.toml:1: ads1299: spi_clock_hz = 8333334, of which a Pi 5 makes 8333333 Hz: 217 bytes of 8 bits at 8333333 Hz \
+             take 208.3 us, and 1.95 us before the next conversion nothing may be read: together they must be less than the 62.5 us \
+             between two conversions at 16000 frames per second; no clock that the chips take is fast enough: a lower rate, or \
+             fewer chips to a bus",
         ),
         ("high_pins = [1]\ntrigger_pins = [1]", "rig.toml:3: ads1299: high_pins: 1 is a trigger input already"),
         (
