@@ -79,9 +79,9 @@ impl Drop for Service {
 
 #[test]
 fn it_is_ready_with_the_first_block_then_lives_reloads_and_stops() {
-    let mut service = Service::start("[source]\nn_channels = 8\nrate_hz = 1000\n");
+    let mut service = Service::start("[source]\nkind = \"synthetic\"\nn_channels = 8\nrate_hz = 1000\n");
     service.hear("READY=1");
-    assert_eq!(service.hear("STATUS=8 channels"), "STATUS=8 channels at 1000 Hz, 0 clients, recording 0 min");
+    assert_eq!(service.hear("STATUS=8 sim"), "STATUS=8 simulated channels at 1000 Hz, 0 clients, recording 0 min");
     for _ in 0..3 {
         service.hear("WATCHDOG=1");
     }
@@ -97,8 +97,12 @@ fn it_is_ready_with_the_first_block_then_lives_reloads_and_stops() {
 #[test]
 fn without_a_frame_it_is_not_ready_but_asks_for_time() {
     // The first block lasts an hour, as it does with a converter that gives nothing.
-    let mut service = Service::start("[source]\nn_channels = 1\nrate_hz = 1\n[acquire]\nblock_frames = 4000\n");
-    assert_eq!(service.hear("STATUS=waits"), "STATUS=waits for the first frame of 1 channel at 1 Hz, 0 clients");
+    let mut service =
+        Service::start("[source]\nkind = \"synthetic\"\nn_channels = 1\nrate_hz = 1\n[acquire]\nblock_frames = 4000\n");
+    assert_eq!(
+        service.hear("STATUS=waits"),
+        "STATUS=waits for the first frame of 1 simulated channel at 1 Hz, 0 clients"
+    );
     service.signal(Signal::HUP);
     for _ in 0..3 {
         service.hear("EXTEND_TIMEOUT_USEC=");

@@ -47,13 +47,31 @@ pub struct Channel {
     pub digital_min: i32,
     /// The largest code.
     pub digital_max: i32,
-    /// The sensor, for the recording's header (EDF "transducer type"); may be empty.
+    /// The sensor, for the recording's header (EDF "transducer type"); may be empty. [`Channel::SIMULATED`] where there is
+    /// none.
     pub transducer: String,
     /// Filters before the converter, for the recording's header (EDF "prefiltering"); may be empty.
     pub prefilter: String,
 }
 
 impl Channel {
+    /// The transducer of a channel that nothing was measured with. It stands in the header of every recording, and comes
+    /// back with a replay of it.
+    pub const SIMULATED: &'static str = "simulated";
+
+    /// Whether its samples were made up, here or in the recording that they come from.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.transducer == Channel::SIMULATED
+    }
+
+    /// The same channel, marked as simulated.
+    #[must_use]
+    pub fn simulated(mut self) -> Channel {
+        Channel::SIMULATED.clone_into(&mut self.transducer);
+        self
+    }
+
     /// A voltage channel of the whole 24-bit range that spans `-range_uv..=range_uv` microvolts.
     #[must_use]
     pub fn microvolts_24_bit(name: &str, range_uv: f64) -> Channel {

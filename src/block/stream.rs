@@ -26,6 +26,12 @@ impl Stream {
         self.channels.len()
     }
 
+    /// Whether a channel of it was simulated and not measured: people must never take one for the other.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.channels.iter().any(Channel::is_simulated)
+    }
+
     /// The time that `n_frames` last, in nanoseconds, rounded to the nearest.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "292 years of nanoseconds fit i64; the cast saturates")]

@@ -61,7 +61,7 @@ impl Loaded {
 
     /// The source as `hello`, status and sidecar describe it.
     pub(super) fn about_source(&self) -> Value {
-        let mut about = json!({"kind": self.source_kind});
+        let mut about = json!({"kind": self.source_kind, "simulated": self.raw.is_simulated()});
         if !self.proof.is_null() {
             about["proof"] = self.proof.clone();
         }

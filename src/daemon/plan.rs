@@ -19,7 +19,7 @@ pub(super) fn plan(loaded: &Loaded) -> String {
         out,
         format_args!(
             "source      {}: {} at {} Hz, blocks of {} frames ({block_ms:.3} ms)",
-            loaded.source_kind,
+            source(loaded),
             channels(loaded),
             raw.rate_hz,
             raw.block_frames_max
@@ -63,6 +63,12 @@ pub(super) fn plan(loaded: &Loaded) -> String {
     };
     line(out, format_args!("loses       {order}"));
     text
+}
+
+/// What the source is called, and that it is simulated where it is.
+pub(super) fn source(loaded: &Loaded) -> String {
+    let simulated = if loaded.raw.is_simulated() { ", simulated" } else { "" };
+    format!("{}{simulated}", loaded.source_kind)
 }
 
 /// How many channels, and from how many chips where each of them gives a status word.

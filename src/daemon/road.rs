@@ -367,7 +367,8 @@ fn send_marker(markers: &SyncSender<Marker>, disk: &thread::Thread, marker: Mark
 /// How long a source can be kept waiting, for people.
 pub(super) fn slack_text(source: &dyn Source) -> String {
     match source.slack() {
-        Slack::Forever => "for ever".to_owned(),
-        Slack::For(time) => format!("for {:.3} s", time.as_secs_f64()),
+        Slack::Forever => "can be kept waiting for ever".to_owned(),
+        Slack::For(Duration::ZERO) => "cannot be kept waiting".to_owned(),
+        Slack::For(time) => format!("can be kept waiting for {:.3} s", time.as_secs_f64()),
     }
 }

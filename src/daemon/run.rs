@@ -35,8 +35,9 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let mut loaded = load(file.as_deref(), |level| log = Some(log::start(level)))?;
     let asked = Asked::register()?;
     let port = http::Port::listen(loaded.settings.listen)?;
-    greet(&loaded, port.address);
+    greet(&loaded);
     loaded.prove()?;
+    show_the_way(&loaded, port.address);
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
     let streams = loaded.streams.clone();
@@ -97,17 +98,26 @@ impl Asked {
     }
 }
 
-fn greet(loaded: &Loaded, address: SocketAddr) {
-    let (raw, settings) = (&loaded.raw, &loaded.settings);
+/// Says what is about to be proven.
+fn greet(loaded: &Loaded) {
+    let raw = &loaded.raw;
     tracing::info!("biosigd {}, configuration: {}", env!("CARGO_PKG_VERSION"), loaded.name);
     tracing::info!(
-        "source {}: {} at {} Hz, blocks of {} frames; it can be kept waiting {}",
-        loaded.source_kind,
+        "source {}: {} at {} Hz, blocks of {} frames; it {}",
+        plan::source(loaded),
         plan::channels(loaded),
         raw.rate_hz,
         raw.block_frames_max,
         road::slack_text(&*loaded.source)
     );
+    if raw.is_simulated() {
+        tracing::warn!("the source is simulated: nothing of what is shown and recorded was measured");
+    }
+}
+
+/// Says where the page is, and where recordings go: only once the converter has proven itself.
+fn show_the_way(loaded: &Loaded, address: SocketAddr) {
+    let settings = &loaded.settings;
     tracing::info!("look at http://{address}/");
     if let Some(token) = &settings.token {
         tracing::info!("every request needs the token in {}", token.path.display());

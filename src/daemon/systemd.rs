@@ -80,7 +80,8 @@ impl Systemd {
             Phase::Ready | Phase::Stopping => String::new(),
         };
         let n_channels = raw.n_channels();
-        text.push_str(&format!("{n_channels} channel{} at {} Hz", plural(n_channels == 1), raw.rate_hz));
+        let simulated = if raw.is_simulated() { "simulated " } else { "" };
+        text.push_str(&format!("{n_channels} {simulated}channel{} at {} Hz", plural(n_channels == 1), raw.rate_hz));
         let n_clients = context.metrics.ws_clients.get();
         text.push_str(&format!(", {n_clients} client{}", plural(n_clients == 1)));
         let recording = context.recording_status();

@@ -140,6 +140,7 @@ pub(super) fn with(hardware: Hardware) -> Rig {
     let budget = Budget::of(&hardware, true);
     Rig {
         source_kind: "ads1299",
+        simulated: false,
         rate_hz: hardware.rate_hz,
         slack_us: budget.slack_us(),
         hardware: Some(hardware),
@@ -158,6 +159,7 @@ pub(super) fn synthetic() -> Rig {
     Rig {
         configuration: "rig.toml".to_owned(),
         source_kind: "synthetic",
+        simulated: true,
         n_channels: 32,
         rate_hz: 4000.0,
         paced: true,
@@ -185,5 +187,5 @@ pub(super) fn synthetic() -> Rig {
 
 /// A recording replayed as fast as it goes.
 pub(super) fn free() -> Rig {
-    Rig { source_kind: "replay", paced: false, slack_us: f64::INFINITY, ..synthetic() }
+    Rig { source_kind: "replay", simulated: false, paced: false, slack_us: f64::INFINITY, ..synthetic() }
 }

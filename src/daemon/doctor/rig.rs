@@ -23,6 +23,8 @@ const TIGHT_US: f64 = 10_000.0;
 pub(super) struct Rig {
     pub(super) configuration: String,
     pub(super) source_kind: &'static str,
+    /// Whether the source measures nothing.
+    pub(super) simulated: bool,
     pub(super) n_channels: usize,
     pub(super) rate_hz: f64,
     /// Whether a converter or a clock sets the pace, so that a late thread can cost frames.
@@ -77,6 +79,7 @@ impl Rig {
         Rig {
             configuration: loaded.name.clone(),
             source_kind: loaded.source_kind,
+            simulated: raw.is_simulated(),
             n_channels: raw.n_channels(),
             rate_hz: raw.rate_hz,
             paced: loaded.source.pace() == Pace::Clock,
@@ -146,6 +149,7 @@ impl Rig {
         let slack_us = self.slack_us.is_finite().then_some(self.slack_us);
         json!({
             "kind": self.source_kind,
+            "simulated": self.simulated,
             "channels": self.n_channels,
             "rate_hz": self.rate_hz,
             "period_us": self.period_us(),
@@ -161,8 +165,9 @@ impl Rig {
             format!("a thread may wake {} late before one is lost", time_text(self.slack_us))
         };
         format!(
-            "source {}: {} at {} Hz, a frame every {};\n{slack}",
+            "source {}{}: {} at {} Hz, a frame every {};\n{slack}",
             self.source_kind,
+            if self.simulated { ", simulated" } else { "" },
             count(self.n_channels as u64, "channel"),
             self.rate_hz,
             time_text(self.period_us())

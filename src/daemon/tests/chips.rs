@@ -178,5 +178,5 @@ fn a_converter_that_does_not_prove_itself_ends_the_start_and_no_check() {
     assert_eq!(failure.to_string(), "the converter is not as it should be");
     assert_eq!(cause.to_string(), "chip 2: register ID reads 0x00, 0x3E is due; look at MISO");
     assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", ExitCode::from(69)));
-    assert_eq!(loaded.about_source(), json!({"kind": "fake"}));
+    assert_eq!(loaded.about_source(), json!({"kind": "fake", "simulated": false}));
 }

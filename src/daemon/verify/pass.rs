@@ -5,6 +5,7 @@ use std::io::Read;
 use super::Report;
 use super::account::Account;
 use super::counter::CounterCheck;
+use crate::block::Channel;
 use crate::edf::{Header, Signal, format_ns, parse_tals};
 
 /// The text that marks a gap.
@@ -174,6 +175,9 @@ impl<'a> Pass<'a> {
             self.header.record_duration_text,
             format_ns(duration_ns)
         ));
+        if self.header.signals.iter().any(|signal| signal.transducer == Channel::SIMULATED) {
+            report.note("simulated: nothing in it was measured".to_owned());
+        }
         report.note(format!(
             "{} annotations, {} of them gaps, {} frames",
             self.n_annotations, self.n_gaps, self.gap_frames

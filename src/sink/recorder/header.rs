@@ -35,9 +35,17 @@ pub(super) fn header(plan: &RecorderPlan, record: &RecordPlan, start: DateTime, 
         signals: signals(&plan.stream, plan.n_chips, record),
     };
     let startdate = header.set_start(start);
-    header.recording = format!("{startdate} {}", subfields(["", "", &format!("biosigd_{}", plan.software_version)]));
+    header.recording = format!("{startdate} {}", subfields(["", "", &equipment(plan)]));
     header.recording.truncate(80);
     header
+}
+
+/// The source and the software, such as `ads1299_biosigd_0.1.0`. A simulated one says so before all else, because what
+/// comes last may be cut off.
+fn equipment(plan: &RecorderPlan) -> String {
+    let simulated = if plan.stream.is_simulated() { "simulated_" } else { "" };
+    let kind = plan.source["kind"].as_str().map_or(String::new(), |kind| format!("{kind}_"));
+    format!("{simulated}{kind}biosigd_{}", plan.software_version)
 }
 
 /// Subfields of the EDF+ header: spaces within become `_`, an unknown one is `X`; 80 characters together.

@@ -39,7 +39,7 @@ pub(super) fn about(board: &Board, proof: &Proof) -> Value {
         "spi_wire_us": budget.wire_us(),
         "spi_slack_us": budget.slack_us(),
         "rate_hz": proof.rate_hz,
-        "rate_ppm": (proof.rate_hz / board.rate_hz - 1.0) * 1e6,
+        "rate_ppm": ppm(board, proof),
         "edge_jitter_us": proof.jitter_us,
         "sync_frames": super::sync::SYNC_FRAMES,
         "group_delay_s": GROUP_DELAY_PERIODS / board.rate_hz,
@@ -62,6 +62,31 @@ fn of_self_test(test: &SelfTest) -> Value {
         "test_turn_samples": test.turn_samples,
         "chips": test.voltages.iter().map(of_chip).collect::<Vec<_>>(),
     })
+}
+
+/// The same in a line of the log.
+pub(super) fn in_a_line(board: &Board, proof: &Proof) -> String {
+    let budget = Budget::of(board, proof.spi_clock_hz);
+    let n_chips = board.layout.n_chips();
+    let n_read = proof.readable.iter().filter(|readable| **readable).count();
+    let chips = |n: usize| format!("{n} chip{}", if n == 1 { "" } else { "s" });
+    let held = if n_read == n_chips { String::new() } else { format!(" {} of them", chips(n_read)) };
+    format!(
+        "{} proven: registers read back{held}; DRDY at {:.2} Hz ({:+.0} ppm); status words right in {} frames at {:.3} MHz, {:.1} of \
+         {:.1} us left",
+        chips(n_chips),
+        proof.rate_hz,
+        ppm(board, proof),
+        super::sync::SYNC_FRAMES,
+        f64::from(proof.spi_clock_hz) / 1e6,
+        budget.slack_us(),
+        budget.period_us(),
+    )
+}
+
+/// By how much the chips' clock is fast against this machine's.
+fn ppm(board: &Board, proof: &Proof) -> f64 {
+    (proof.rate_hz / board.rate_hz - 1.0) * 1e6
 }
 
 fn hex(value: u8) -> String {

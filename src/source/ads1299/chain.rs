@@ -290,8 +290,8 @@ impl Source for Ads1299 {
         self.reader = Reader::new(&self.board, ConversionClock::new(1e9 / proof.rate_hz, 0, 0));
         self.checker = Checker::new(&self.board);
         self.read_back = ReadBack::new(&self.board, &proof.readable);
-        let about = super::about::about(&self.board, &proof);
-        Ok(about)
+        tracing::info!("ads1299: {}", super::about::in_a_line(&self.board, &proof));
+        Ok(super::about::about(&self.board, &proof))
     }
 
     fn signs(&self) -> Option<Arc<Signs>> {

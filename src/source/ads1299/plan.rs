@@ -72,7 +72,13 @@ impl Plan for Ads1299Plan {
                 (patience, Box::new(move || Ok(wire)))
             }
         };
-        Ok(Box::new(Ads1299::new(self.board.clone(), open, patience, opening)))
+        let mut source = Ads1299::new(self.board.clone(), open, patience, opening);
+        if matches!(self.below, Below::Simulated(_)) {
+            for channel in &mut source.stream.channels {
+                *channel = channel.clone().simulated();
+            }
+        }
+        Ok(Box::new(source))
     }
 
     fn hardware(&self) -> Option<Hardware> {

@@ -125,7 +125,7 @@ impl Plan for Settings {
         let name = |i: usize| self.channels.get(i).cloned().unwrap_or_else(|| format!("Ch{}", i + 1));
         let stream = Stream {
             rate_hz: self.rate_hz,
-            channels: (0..n_channels).map(|i| Channel::microvolts_24_bit(&name(i), RANGE_UV)).collect(),
+            channels: (0..n_channels).map(|i| Channel::microvolts_24_bit(&name(i), RANGE_UV).simulated()).collect(),
             block_frames_max: opening.block_frames(self.rate_hz, Pace::Clock),
             ratio: 1,
             delay_s: 0.0,

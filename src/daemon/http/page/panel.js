@@ -27,7 +27,7 @@ export function showStatus(status, why) {
   by("login").hidden = why !== NEEDS_TOKEN;
   say(by("recording-minutes"), recording?.active ? minutes(recording.seconds) : "");
   by("recording").title = recording?.active ? recording.file : "";
-  say(by("source"), status?.source?.kind ?? "–");
+  say(by("source"), status ? `${status.source.kind}${status.source.simulated ? ", simulated" : ""}` : "–");
   say(by("rate"), status ? `${rate(status.rate_hz)}${channels(status)}` : "–");
   say(by("clients"), status ? count(status.clients) : "–");
 }
