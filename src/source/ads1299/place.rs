@@ -50,6 +50,9 @@ impl Ads1299 {
                     self.notes.note(Note::Doubted { first, next: frame.index, doubt });
                 }
             }
+            if status.has(ChipStatus::STUCK) {
+                flags = flags.with(Flags::SUSPECT);
+            }
             if status.has(ChipStatus::SATURATED) {
                 flags = flags.with(Flags::SATURATED);
             }

@@ -149,6 +149,8 @@ fn a_channel_that_stands_still() {
     let rig = minute("", Fault::ChannelStuck { chip: 1, channel: 3, n: 4000 });
     assert_eq!(losses(&rig), [0, 0, 0]);
     assert!(matches!(doubts(&rig)[..], [Doubt::SameCode { channel: 11 }]), "{:?}", rig.told);
+    // Three quarters of a second in blocks of 10 ms: those who look at the stream alone are told too.
+    assert!((75..=76).contains(&rig.n_suspect_blocks), "{}", rig.n_suspect_blocks);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::rules::Rules;
-use crate::block::{Cause, ChipStatus, RawBlock};
+use crate::block::{Cause, ChipStatus, Flags, RawBlock};
 use crate::config::{AutoOr, Document, Mistakes};
 use crate::rt::Stop;
 use crate::source::ads1299::board_of;
@@ -33,6 +33,7 @@ pub(super) struct Rig {
     /// What was delivered so far.
     pub(super) n_delivered: u64,
     pub(super) n_flagged: u64,
+    pub(super) n_suspect_blocks: u64,
     /// Frames whose codes were not those of their index: `(frame, marked)`.
     pub(super) wrong: Vec<(u64, bool)>,
     pub(super) check: bool,
@@ -71,6 +72,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
         stop: Stop::default(),
         n_delivered: 0,
         n_flagged: 0,
+        n_suspect_blocks: 0,
         wrong: Vec::new(),
         check: true,
         next_frame: 0,
@@ -105,6 +107,7 @@ impl Rig {
         assert_eq!(head.lost.total() + self.n_delivered, head.first_frame, "delivered or lost: {head:?}");
         self.next_frame = head.next_frame();
         self.n_delivered += head.n_frames as u64;
+        self.n_suspect_blocks += u64::from(head.flags.has(Flags::SUSPECT));
         let block = std::mem::replace(&mut self.block, RawBlock::new(self.source.stream(), n_chips));
         let rows = block.codes().chunks_exact(n_channels).zip(block.status().chunks_exact(n_chips));
         for (i, (codes, status)) in rows.enumerate() {
