@@ -63,27 +63,30 @@ fn a_value_of_the_wrong_type() {
 #[test]
 fn a_misspelt_name_brings_the_nearest() {
     says(
-        "[source]\nsignl = \"eeg\"\n[recoder]\n[http]\nlistn = \"x\"\n[acquire]\nblock_frame = 5\n[recorder]\n\
+        "[source]\nsignl = \"eeg\"\nkind = \"synthetic\"\n[recoder]\n[http]\nlistn = \"x\"\n[acquire]\nblock_frame = 5\n[recorder]\n\
          on_overflow = \"halt\"\n[log]\nlevel = \"inf\"\n",
         &[
             "2: synthetic: unknown field `signl`, expected one of `signal`, `n_channels`, `channels`, `rate_hz`, \
              `fifo_s`, `freq_hz` or `amplitude_uv`; did you mean `signal`?",
-            "3: unknown section `recoder`; did you mean `recorder`? known: source, acquire, process, recorder, \
+            "4: unknown section `recoder`; did you mean `recorder`? known: source, acquire, process, recorder, \
              websocket, http, log, daemon, chain",
-            "5: http: unknown field `listn`, expected one of `listen`, `allow_unauthenticated`, `token_file` or `hosts`; did you mean \
+            "6: http: unknown field `listn`, expected one of `listen`, `allow_unauthenticated`, `token_file` or `hosts`; did you mean \
              `listen`?",
-            "7: acquire: unknown field `block_frame`, expected one of `block_frames`, `core` or `priority`; did you \
+            "8: acquire: unknown field `block_frame`, expected one of `block_frames`, `core` or `priority`; did you \
              mean `block_frames`?",
-            "9: recorder: on_overflow = \"halt\" must be \"gap\" or \"stop\"",
-            "11: log: level = \"inf\" must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\"; did you mean \
+            "10: recorder: on_overflow = \"halt\" must be \"gap\" or \"stop\"",
+            "12: log: level = \"inf\" must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\"; did you mean \
              \"info\"?",
         ],
     );
     says(
         "[source]\nkind = \"sinthetic\"\n",
-        &["2: no source is called `sinthetic`; did you mean `synthetic`? known: synthetic, replay"],
+        &["2: no source is called `sinthetic`; did you mean `synthetic`? known: ads1299, synthetic, replay"],
     );
-    says("[source]\nkind = \"ads1298\"\n", &["2: no source is called `ads1298`; known: synthetic, replay"]);
+    says(
+        "[source]\nkind = \"ads1298\"\n",
+        &["2: no source is called `ads1298`; did you mean `ads1299`? known: ads1299, synthetic, replay"],
+    );
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn an_unknown_stage_brings_the_nearest() {
 #[test]
 fn a_value_out_of_range() {
     says(
-        "[source]\nn_channels = 0\nrate_hz = 64001\nfifo_s = 61\namplitude_uv = -1\n[acquire]\nblock_frames = 4001\n\
+        "[source]\nn_channels = 0\nrate_hz = 64001\nfifo_s = 61\namplitude_uv = -1\nkind = \"synthetic\"\n[acquire]\nblock_frames = 4001\n\
          [recorder]\nstall_budget_s = 0\nsync_s = 0.01\nmin_free_gb = -1\ndir = \"\"\n[websocket]\nclients_max = 1025\n\
          client_buffer_kib = 15\n",
         &[
@@ -112,19 +115,21 @@ fn a_value_out_of_range() {
             "3: synthetic: rate_hz = 64001 must be 1 to 64000",
             "4: synthetic: fifo_s = 61 must be 0 to 60",
             "5: synthetic: amplitude_uv = -1 must be 0 to 187500",
-            "7: acquire: block_frames = 4001 must be 1 to 4000",
-            "9: recorder: stall_budget_s = 0 must be 0.1 to 3600",
-            "10: recorder: sync_s = 0.01 must be 0.05 to 60",
-            "11: recorder: min_free_gb = -1 must be 0 to 100000",
-            "12: recorder: dir = \"\" must name a directory",
-            "14: websocket: clients_max = 1025 must be 0 to 1024",
-            "15: websocket: client_buffer_kib = 15 must be 16 to 65536",
+            "8: acquire: block_frames = 4001 must be 1 to 4000",
+            "10: recorder: stall_budget_s = 0 must be 0.1 to 3600",
+            "11: recorder: sync_s = 0.01 must be 0.05 to 60",
+            "12: recorder: min_free_gb = -1 must be 0 to 100000",
+            "13: recorder: dir = \"\" must name a directory",
+            "15: websocket: clients_max = 1025 must be 0 to 1024",
+            "16: websocket: client_buffer_kib = 15 must be 16 to 65536",
         ],
     );
     // What is built to check the rest is not built from these.
     for block_frames in ["0", "9223372036854775807"] {
         says(
-            &format!("[acquire]\nblock_frames = {block_frames}\n[source]\nn_channels = 1024\n[chain.live]\n"),
+            &format!(
+                "[acquire]\nblock_frames = {block_frames}\n[source]\nkind = \"synthetic\"\nn_channels = 1024\n[chain.live]\n"
+            ),
             &[&format!("2: acquire: block_frames = {block_frames} must be 1 to 4000")],
         );
     }
@@ -133,15 +138,15 @@ fn a_value_out_of_range() {
 #[test]
 fn nan_and_infinity() {
     says(
-        "[source]\nrate_hz = nan\nfifo_s = nan\namplitude_uv = nan\n[recorder]\nstall_budget_s = nan\nsync_s = nan\n\
+        "[source]\nrate_hz = nan\nfifo_s = nan\namplitude_uv = nan\nkind = \"synthetic\"\n[recorder]\nstall_budget_s = nan\nsync_s = nan\n\
          min_free_gb = nan\n",
         &[
             "2: synthetic: rate_hz = NaN must be 1 to 64000",
             "3: synthetic: fifo_s = NaN must be 0 to 60",
             "4: synthetic: amplitude_uv = NaN must be 0 to 187500",
-            "6: recorder: stall_budget_s = NaN must be 0.1 to 3600",
-            "7: recorder: sync_s = NaN must be 0.05 to 60",
-            "8: recorder: min_free_gb = NaN must be 0 to 100000",
+            "7: recorder: stall_budget_s = NaN must be 0.1 to 3600",
+            "8: recorder: sync_s = NaN must be 0.05 to 60",
+            "9: recorder: min_free_gb = NaN must be 0 to 100000",
         ],
     );
     says(
@@ -150,7 +155,7 @@ fn nan_and_infinity() {
             "2: recorder: stall_budget_s = inf must be 0.1 to 3600",
             "3: recorder: sync_s = -inf must be 0.05 to 60",
             "4: recorder: min_free_gb = inf must be 0 to 100000",
-            "6: synthetic: rate_hz = 1e999 is too large",
+            "6: ads1299: rate_hz = 1e999 is too large",
         ],
     );
     says(
@@ -230,29 +235,30 @@ fn several_mistakes_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn a_ring_larger_than_half_of_memory_is_refused_with_the_sum() {
-    let text = "[source]\nn_channels = 1024\nrate_hz = 64000\n[recorder]\nstall_budget_s = 3600\n";
+    let text =
+        "[source]\nkind = \"synthetic\"\nn_channels = 1024\nrate_hz = 64000\n[recorder]\nstall_budget_s = 3600\n";
     let ended = refuse(text.as_bytes());
     assert_eq!(ended.code, Some(78));
     let half_mb = biosigd::rt::installed_memory_bytes().unwrap() / 2 / 1_000_000;
     // 1024 channels of 3 bytes at 64 kHz for an hour are 707 789 MB, the heads of 360 001 blocks come to 40; a record stays
     // below 15 MiB.
     let expected = format!(
-        "rig.toml:5: recorder: stall_budget_s = 3600: 41.9 MB raw slabs + 0.0 MB chain slabs + 707829.1 MB recorder \
+        "rig.toml:6: recorder: stall_budget_s = 3600: 41.9 MB raw slabs + 0.0 MB chain slabs + 707829.1 MB recorder \
          ring + 15.7 MB record + 67.1 MB for clients at most = 707953 MB is more than half of this machine's memory, {half_mb} MB"
     );
     assert_eq!(ended.lines, [expected, "1 mistake, nothing was started".to_owned()]);
     // No recorder, no ring.
-    accepts(b"[source]\nn_channels = 1024\nrate_hz = 64000\n[recorder]\nstall_budget_s = 3600\nrecord = \"off\"\n");
+    accepts(b"[source]\nkind = \"synthetic\"\nn_channels = 1024\nrate_hz = 64000\n[recorder]\nstall_budget_s = 3600\nrecord = \"off\"\n");
 }
 
 #[test]
 fn a_stream_that_bdf_cannot_hold() {
     says(
-        "[source]\nrate_hz = 999.937\n",
+        "[source]\nrate_hz = 999.937\nkind = \"synthetic\"\n",
         &["2: source: rate_hz = 999.937 with 32 signals: no record of a BDF file that is exact in 8 characters and \
              below 15728640 bytes holds whole frames; to record nothing, set record = \"off\" in [recorder]"],
     );
-    accepts(b"[source]\nrate_hz = 999.937\n[recorder]\nrecord = \"off\"\n");
+    accepts(b"[source]\nkind = \"synthetic\"\nrate_hz = 999.937\n[recorder]\nrecord = \"off\"\n");
 }
 
 #[test]
@@ -308,12 +314,12 @@ fn priorities_and_cores() {
 #[test]
 fn channels() {
     says(
-        "[source]\nn_channels = 5\nchannels = [\"Fp1\", \"Fp1\", \"\u{b5}\", \"a name that is too long\"]\n",
+        "[source]\nkind = \"synthetic\"\nn_channels = 5\nchannels = [\"Fp1\", \"Fp1\", \"\u{b5}\", \"a name that is too long\"]\n",
         &[
-            "3: synthetic: channels names 4 channels, but n_channels = 5: they must be as many",
-            "3: synthetic: channels: `Fp1` stands twice, names must differ",
-            "3: synthetic: channels: `\u{b5}` must be 1 to 16 printable ASCII characters, as EDF has it",
-            "3: synthetic: channels: `a name that is too long` must be 1 to 16 printable ASCII characters, as EDF has it",
+            "4: synthetic: channels names 4 channels, but n_channels = 5: they must be as many",
+            "4: synthetic: channels: `Fp1` stands twice, names must differ",
+            "4: synthetic: channels: `\u{b5}` must be 1 to 16 printable ASCII characters, as EDF has it",
+            "4: synthetic: channels: `a name that is too long` must be 1 to 16 printable ASCII characters, as EDF has it",
         ],
     );
 }
@@ -321,10 +327,13 @@ fn channels() {
 #[test]
 fn texts_of_any_kind() {
     let all_defaults = accepts(b"");
-    assert!(all_defaults.contains("source      synthetic: 32 channels at 4000 Hz"), "{all_defaults}");
+    assert!(
+        all_defaults.contains("source      ads1299, simulated: 32 channels of 4 chips at 4000 Hz"),
+        "{all_defaults}"
+    );
     let marked = accepts(b"\xEF\xBB\xBF[source]\r\nrate_hz = 500\r\n");
-    assert!(marked.contains("32 channels at 500 Hz"), "{marked}");
-    says("\u{feff}[source]\r\n\r\nrate_hz = 'a'\r\n", &["3: synthetic: rate_hz = 'a' must be a number"]);
+    assert!(marked.contains("32 channels of 4 chips at 500 Hz"), "{marked}");
+    says("\u{feff}[source]\r\n\r\nrate_hz = 'a'\r\n", &["3: ads1299: rate_hz = 'a' must be a number"]);
     says("[source]\nkind = \"synthetic\n", &["2: invalid basic string, expected `\"`"]);
     says(&format!("x = {}", "[".repeat(100_000)), &["1: cannot recurse further; max recursion depth met"]);
     for (config, line) in [(b"[source]\n# \xE9\n".as_slice(), 2), (b"\xFF\xFE[\0s\0", 1)] {
@@ -355,7 +364,7 @@ fn ten_megabytes_of_garbage() {
     let keys: String = (0..10_000).map(|i| format!("k{i}=1\n")).collect();
     let ended = refuse(format!("[source]\n{keys}").as_bytes());
     assert_eq!(ended.lines.len(), 102);
-    let first = "rig.toml:1: synthetic: this table has 100 mistakes or more; the others are not shown";
+    let first = "rig.toml:1: ads1299: this table has 100 mistakes or more; the others are not shown";
     assert_eq!(ended.lines[0], first);
 }
 
@@ -378,23 +387,5 @@ fn files_that_cannot_be_read() {
     if !is_root("a configuration without permission to read it") {
         fs::set_permissions(dir.path().join("rig.toml"), fs::Permissions::from_mode(0o000)).unwrap();
         check("rig.toml", 77, "biosigd: the configuration rig.toml cannot be read: Permission denied (os error 13)");
-    }
-}
-
-#[test]
-fn the_command_line() {
-    let dir = dir_with(b"");
-    for (arguments, message) in [
-        (["chek"].as_slice(), "there is no command `chek`; known: run, check, kinds, verify, doctor"),
-        (&["check", "x"], "`check` takes no FILE and no --counter"),
-        (&["check", "-c"], "missing argument for option '-c'"),
-        (&["--nope"], "invalid option '--nope'"),
-        (&["check", "-c", "a", "-c", "b"], "-c stands twice"),
-        (&["verify"], "`verify` needs a FILE"),
-        (&["kinds", "-c", "x"], "`kinds` takes no -c"),
-    ] {
-        let ended = run(arguments, dir.path());
-        let expected = format!("biosigd: {message}; `biosigd --help` shows what there is");
-        assert_eq!((ended.code, ended.stderr()), (Some(64), expected));
     }
 }

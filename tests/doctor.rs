@@ -14,7 +14,7 @@ use common::{BOUND, Daemon, Ended, dir_with, is_root, names_in, run};
 use serde_json::Value;
 
 /// A source that can wait for half a minute, so that a busy machine that runs tests costs it no frame.
-const CONFIG: &str = "[source]\nfifo_s = 30\nn_channels = 8\nrate_hz = 1000\n[recorder]\nmin_free_gb = 0\n[http]\n\
+const CONFIG: &str = "[source]\nkind = \"synthetic\"\nfifo_s = 30\nn_channels = 8\nrate_hz = 1000\n[recorder]\nmin_free_gb = 0\n[http]\n\
      listen = \"127.0.0.1:0\"\n";
 
 /// Every check there is for a source without hardware, in this order.
@@ -54,7 +54,7 @@ fn people_read_aligned_lines() {
     let mut lines = ended.stdout.lines();
     let title = format!("biosigd {}, configuration: rig.toml, for ", env!("CARGO_PKG_VERSION"));
     assert!(lines.next().is_some_and(|line| line.starts_with(&title)), "{}", ended.stdout);
-    assert_eq!(lines.next(), Some("source synthetic: 8 channels at 1000 Hz, a frame every 1.0 ms;"));
+    assert_eq!(lines.next(), Some("source synthetic, simulated: 8 channels at 1000 Hz, a frame every 1.0 ms;"));
     assert_eq!(lines.next(), Some("a thread may wake 30.0 s late before one is lost"));
     let mut checks = Vec::new();
     for line in lines {
@@ -104,7 +104,9 @@ fn scripts_read_one_document() {
 fn a_converter_is_looked_for_and_not_opened() {
     // No machine has this chip select.
     let rig = "[source]\nkind = \"ads1299\"\nbus = \"spidev\"\nspi = [\"6.15\"]\ndrdy_line = 25\n";
-    let dir = dir_with(CONFIG.replace("[source]\nfifo_s = 30\nn_channels = 8\nrate_hz = 1000\n", rig).as_bytes());
+    let dir = dir_with(
+        CONFIG.replace("[source]\nkind = \"synthetic\"\nfifo_s = 30\nn_channels = 8\nrate_hz = 1000\n", rig).as_bytes(),
+    );
     let ended = run(&["doctor", "-c", "rig.toml", "--json", "--seconds", "0.1"], dir.path());
     assert_eq!(ended.code, Some(69), "{}", ended.stderr());
     let document = document(&ended);
@@ -162,7 +164,7 @@ fn a_wrong_configuration_or_command_line_looks_at_nothing() {
     let dir = dir_with(b"[source]\nrate = 1\n");
     let ended = run(&["doctor", "-c", "rig.toml"], dir.path());
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(78), ""));
-    assert!(ended.lines[0].starts_with("rig.toml:2: synthetic: unknown field `rate`"), "{}", ended.stderr());
+    assert!(ended.lines[0].starts_with("rig.toml:2: ads1299: unknown field `rate`"), "{}", ended.stderr());
     let ended = run(&["doctor", "-c", "none.toml", "--json"], dir.path());
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(66), ""));
     for (arguments, text) in [

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 /// The counter with `source` keys, through a chain, recorded.
 fn config(source: &str, acquire: &str) -> String {
     format!(
-        "[source]\nsignal = \"counter\"\n{source}\n[acquire]\n{acquire}\n[chain.live]\n[[chain.live.stage]]\n\
+        "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n{source}\n[acquire]\n{acquire}\n[chain.live]\n[[chain.live.stage]]\n\
          kind = \"high_pass\"\ncorner_hz = 0.1\n[recorder]\nmin_free_gb = 0\nstall_budget_s = 2\n[http]\nlisten = \"127.0.0.1:0\"\n"
     )
 }

@@ -48,7 +48,7 @@ fn at_most_two_seconds_are_lost() {
 
 fn kill_after(rate_hz: f64, seconds: f64) {
     let config = format!(
-        "[source]\nsignal = \"counter\"\nn_channels = 2\nrate_hz = {rate_hz:?}\n[recorder]\nmin_free_gb = 0\n\
+        "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\nn_channels = 2\nrate_hz = {rate_hz:?}\n[recorder]\nmin_free_gb = 0\n\
          stall_budget_s = 5\n[http]\nlisten = \"127.0.0.1:0\"\n"
     );
     let daemon = Daemon::start_with(&config);

@@ -48,7 +48,7 @@ impl Drop for Daemon {
 /// Starts the daemon in `dir`; returns it with the address from its log.
 fn start(dir: &Path) -> (Daemon, String, thread::JoinHandle<String>) {
     let config = dir.join("counter.toml");
-    let text = "[source]\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
+    let text = "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
                 [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n";
     std::fs::write(&config, text).unwrap();
     let mut daemon =

@@ -54,7 +54,8 @@ fn visit(port: u16, turn: usize) {
 #[test]
 fn real_time_threads_do_not_allocate() {
     let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny.bdf");
-    watch("signal = \"eeg\"", 4000, 5);
+    watch("kind = \"synthetic\"", 4000, 5);
+    watch("kind = \"ads1299\"", 4000, 5);
     // One after the other: the threads of two daemons have the same names.
     watch(&format!("kind = \"replay\"\nfile = \"{recording}\"\nloop = true"), 0, 1);
 }

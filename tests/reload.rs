@@ -16,7 +16,7 @@ const RELOADS: usize = 100;
 /// The counter at 32 channels x 4 kSPS through a chain of `stages`, with more sections after it.
 fn config(stages: &str, more: &str) -> String {
     format!(
-        "[source]\nsignal = \"counter\"\n[chain.live]\n{stages}\n[chain.copy]\nfrom = \"live\"\n\
+        "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n[chain.live]\n{stages}\n[chain.copy]\nfrom = \"live\"\n\
          [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n{more}"
     )
 }
@@ -136,7 +136,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
             config("[[chain.live.stage]]\nkind = \"low_pass\"\ncorner_hz = 2500", ""),
             "corner_hz = 2500 must be below half the rate",
         ),
-        ("[source]\nsignal = \"counter\"\nrate = 1".to_owned(), "unknown field `rate`"),
+        ("[source]\nkind = \"synthetic\"\nsignal = \"counter\"\nrate = 1".to_owned(), "unknown field `rate`"),
         ("[chain".to_owned(), ":1: "),
     ] {
         daemon.reload(bad.as_bytes());

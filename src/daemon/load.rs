@@ -17,8 +17,11 @@ use crate::pipeline::Chain;
 use crate::rt::Cores;
 use crate::source::{self, Hardware, Opening, Source};
 
-/// What runs when there is no configuration file.
+/// What runs when there is no configuration file: simulated chips.
 const BUILT_IN: &str = include_str!("../../config/simulated.toml");
+
+/// The source of a configuration that names none, the same as without a file: chips that are simulated.
+const DEFAULT_KIND: &str = "ads1299";
 
 /// Where the packaged daemon is configured.
 const SYSTEM_FILE: &str = "/etc/biosigd/biosigd.toml";
@@ -37,11 +40,11 @@ pub(super) struct Loaded {
     pub(super) source: Box<dyn Source>,
     /// What the source said when it proved its converter; null before that, and where there is nothing to say.
     pub(super) proof: Value,
+    /// What the source makes of wires and time, for the plan.
+    pub(super) source_lines: Vec<(&'static str, String)>,
     /// What the source needs of buses and pins.
     pub(super) hardware: Option<Hardware>,
     pub(super) raw: Stream,
-    /// What the source makes of wires and time, for the plan.
-    pub(super) source_lines: Vec<(&'static str, String)>,
     /// Chips of the source that put a status word into every frame.
     pub(super) n_chips: usize,
     pub(super) chains: Vec<Chain>,
@@ -158,7 +161,7 @@ fn written<'d>(
     let mut root = document.root();
     let cores = Cores::of_this_machine();
     let mut source_table = root.section("source", mistakes);
-    let row = source_table.choose("source", kinds, |row| row.name, Some("synthetic"), mistakes);
+    let row = source_table.choose("source", kinds, |row| row.name, Some(DEFAULT_KIND), mistakes);
     let plan = row.and_then(|row| Some((row.name, (row.plan)(&source_table, mistakes)?)));
     let settings = Settings::read(&mut root, &cores, base, mistakes);
     let drafts = chains::read(&mut root, mistakes);
@@ -215,10 +218,10 @@ pub(super) fn build(
         source_kind,
         source,
         proof: Value::Null,
+        source_lines: plan.lines(),
         hardware,
         raw,
         n_chips,
-        source_lines: plan.lines(),
         chains,
         streams,
         recordings,

@@ -16,7 +16,7 @@ use tungstenite::Message;
 
 const N_CLIENTS: usize = 64;
 
-const CONFIG: &str = "[source]\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
+const CONFIG: &str = "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n[chain.live]\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
      [[chain.live.stage]]\nkind = \"notch\"\n[recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n";
 
 /// What one client saw of one stream.

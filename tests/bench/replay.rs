@@ -60,7 +60,7 @@ fn main() {
 
     println!("\n32 channels x 4 kSPS of the counter signal at its own pace, {} s, one client", paced.as_secs());
     let begin = Instant::now();
-    let mut run = Run::start(dir.path(), &format!("[source]\nsignal = \"counter\"\n{CHAIN}"));
+    let mut run = Run::start(dir.path(), &format!("[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n{CHAIN}"));
     let peak = run.watch(|_| begin.elapsed() >= paced);
     let cpu = run.cpu_seconds();
     let elapsed_s = begin.elapsed().as_secs_f64();

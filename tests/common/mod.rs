@@ -160,7 +160,7 @@ pub(crate) struct Daemon {
 
 /// Eight channels at 1 kHz through one chain, recorded beside the configuration, at a port of the system's choice.
 /// Blocks of 0.2 s make the links 0.8 s deep, so that a machine that builds and tests at once costs no client a frame.
-pub(crate) const CONFIG: &str = "[acquire]\nblock_frames = 200\n[source]\nsignal = \"counter\"\nn_channels = 8\nrate_hz = 1000\n[chain.live]\n\
+pub(crate) const CONFIG: &str = "[acquire]\nblock_frames = 200\n[source]\nkind = \"synthetic\"\nsignal = \"counter\"\nn_channels = 8\nrate_hz = 1000\n[chain.live]\n\
      [[chain.live.stage]]\nkind = \"high_pass\"\n[recorder]\nmin_free_gb = 0\nstall_budget_s = 5\n\
      [http]\nlisten = \"127.0.0.1:0\"\n";
 

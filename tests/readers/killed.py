@@ -22,6 +22,7 @@ import check
 RATE, CHANNELS = 4000, 32
 CONFIG = f"""
 [source]
+kind = "synthetic"
 signal = "counter"
 n_channels = {CHANNELS}
 rate_hz = {RATE}

@@ -126,7 +126,8 @@ pub(super) enum TypeKey {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Keys {
-    pub(super) bus: Bus,
+    /// Left out, the chips are simulated; but then no key may speak of a Pi's pins.
+    pub(super) bus: Option<Bus>,
     pub(super) n_chips: usize,
     pub(super) model: ModelKey,
     pub(super) topology: Topology,
@@ -162,7 +163,7 @@ pub(super) struct Keys {
 impl Default for Keys {
     fn default() -> Keys {
         Keys {
-            bus: Bus::Simulated,
+            bus: None,
             n_chips: 4,
             model: ModelKey::Eight,
             topology: Topology::Daisy,

@@ -43,7 +43,7 @@ fn plan(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<Box<dyn Plan>> {
     let checked = settings::read(&mut table, mistakes);
     let simulation = Simulation::read(simulated, mistakes);
     let Checked { board, keys, selects } = checked?;
-    let below = match keys.bus {
+    let below = match keys.bus.unwrap_or(Bus::Simulated) {
         Bus::Spidev => Below::Linux(LinuxSettings {
             selects,
             chip: ChipChoice::of(&keys.gpio_chip),

@@ -168,7 +168,18 @@ impl Check<'_, '_> {
             }
             lines.push((key, line));
         }
-        if keys.bus == Bus::Spidev {
+        if let (None, Some((key, line))) = (keys.bus, lines.first()) {
+            // Whoever wires a board and forgets the bus must not record what was never measured.
+            self.must(
+                false,
+                key,
+                format_args!(
+                    "{key} = {line} is a GPIO of the Pi, but without `bus` the chips are simulated: write bus = \"spidev\", or bus \
+                     = \"simulated\" to try this file without hardware"
+                ),
+            );
+        }
+        if keys.bus == Some(Bus::Spidev) {
             self.must(
                 keys.drdy_line.is_some(),
                 "drdy_line",
@@ -287,7 +298,10 @@ impl Check<'_, '_> {
         self.must(
             rate_code(keys.rate_hz).is_none() || budget.fits(),
             "spi_clock_hz",
-            format_args!("spi_clock_hz = {}: {budget}", keys.spi_clock_hz),
+            format_args!(
+                "spi_clock_hz = {}, of which a Pi 5 makes {} Hz: {budget}; {remedy}",
+                keys.spi_clock_hz, budget.clock_hz
+            ),
         );
     }
 }

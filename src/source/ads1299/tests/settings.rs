@@ -90,8 +90,13 @@ fn every_contradiction_is_named() {
             "rig.toml:1: ads1299: drdy_line is missing: bus = \"spidev\" needs the GPIO that DRDY is wired to",
         ),
         (
-            "drdy_line = 17\nstart_line = 17",
-            "rig.toml:4: ads1299: start_line = 17 is drdy_line already; each has its own GPIO",
+            "drdy_line = 17",
+            "rig.toml:3: ads1299: drdy_line = 17 is a GPIO of the Pi, but without `bus` the chips are simulated: write bus = \
+             \"spidev\", or bus = \"simulated\" to try this file without hardware",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 17\nstart_line = 17",
+            "rig.toml:5: ads1299: start_line = 17 is drdy_line already; each has its own GPIO",
         ),
         (
             "bias_drive = 2",
