@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::registers::Model;
+use super::settings::CHIPS_MAX;
 use super::simulated::{Fault, Planned, Side, When, Which};
 use crate::config::{Mistakes, Table};
 
@@ -75,8 +77,8 @@ const fn frames() -> u64 {
 }
 
 impl FaultKeys {
-    /// Reads one table.
-    pub(super) fn read(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<Planned> {
+    /// Reads one table about one of these `chips`; where there are none they have mistakes of their own.
+    pub(super) fn read(table: &Table<'_>, chips: &[Model], mistakes: &mut Mistakes) -> Option<Planned> {
         let keys: FaultKeys = table.read(mistakes)?;
         let when = match (keys.at_frame, keys.chance) {
             (Some(frame), None) => When::Conversion(frame),
@@ -90,9 +92,11 @@ impl FaultKeys {
                 return None;
             }
         };
-        for (key, value) in [("chip", keys.chip), ("channel", keys.channel)] {
-            if !(1..=8).contains(&value) {
-                table.refuse(mistakes, key, format!("{key} = {value} must be 1 to 8"));
+        let n_chips = if chips.is_empty() { CHIPS_MAX } else { chips.len() };
+        let n_channels = chips.first().map_or(8, |model| model.n_channels());
+        for (key, value, most) in [("chip", keys.chip, n_chips), ("channel", keys.channel, n_channels)] {
+            if !(1..=most).contains(&value) {
+                table.refuse(mistakes, key, format!("{key} = {value} must be 1 to {most}"));
                 return None;
             }
         }

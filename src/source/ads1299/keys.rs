@@ -72,10 +72,22 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("simulated.clock_ppm", "50.0", "by how much the chips' clock is fast, -25000 to 25000"),
     Key::new("simulated.electrode_ohms", "5000", "every electrode's impedance"),
     Key::new(
-        "[[simulated.fault]]",
+        "simulated.fault.what",
         "",
-        "what goes wrong: `what`, with at_frame or chance, and what it needs of chip, channel, frames, count, late_us",
+        "what goes wrong, a table [[source.simulated.fault]] each: regs_revert, zeros, nibble_bad, stuck_frame, stuck_channel, rail, \
+         electrode_off, no_clock, clock_step, gap_bits, bit_shift, miso_float, spi_error, spi_timeout, short_read, drdy_dropped, \
+         drdy_coalesced, drdy_merged, drdy_spurious, wake_late",
     ),
+    Key::new("simulated.fault.at_frame", "", "the conversion at which it begins, from the start of the run"),
+    Key::new("simulated.fault.chance", "", "or its chance at each conversion, 0 to 1"),
+    Key::new("simulated.fault.chip", "1", "the chip, from 1"),
+    Key::new("simulated.fault.channel", "1", "the channel of the chip, from 1"),
+    Key::new("simulated.fault.frames", "4000", "how long it lasts, in conversions"),
+    Key::new("simulated.fault.count", "1", "transfers or edges that are hit"),
+    Key::new("simulated.fault.late_us", "36802", "how late the thread wakes, microseconds"),
+    Key::new("simulated.fault.ppm", "0.0", "by how much the clock is off, parts per million"),
+    Key::new("simulated.fault.bits", "1", "bits by which a frame is shifted; or don't-care bits between chips, 0 or 1"),
+    Key::new("simulated.fault.level", "0", "what MISO reads while it floats, 0 to 255"),
 ];
 
 /// Where the chips are.

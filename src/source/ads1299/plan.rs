@@ -41,7 +41,8 @@ fn plan(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<Box<dyn Plan>> {
     let mut table = table.clone();
     let simulated = table.section("simulated", mistakes);
     let checked = settings::read(&mut table, mistakes);
-    let simulation = Simulation::read(simulated, mistakes);
+    let chips = checked.as_ref().map_or(&[][..], |checked| &checked.board.layout.models);
+    let simulation = Simulation::read(simulated, chips, mistakes);
     let Checked { board, keys, selects } = checked?;
     let below = match keys.bus.unwrap_or(Bus::Simulated) {
         Bus::Spidev => Below::Linux(LinuxSettings {
@@ -98,13 +99,6 @@ impl Plan for Ads1299Plan {
             rate_hz: self.board.rate_hz,
             keep_out_us: KEEP_OUT_NS / 1e3,
         })
-    }
-}
-
-fn of_bus(error: BusError) -> SourceError {
-    match error {
-        BusError::Permission { .. } => SourceError::NotAllowed(error.to_string()),
-        _ => SourceError::Converter(error.to_string()),
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
@@ -173,5 +167,12 @@ impl Ads1299Plan {
             budget.period_us(),
             budget.slack_us()
         )
+    }
+}
+
+fn of_bus(error: BusError) -> SourceError {
+    match error {
+        BusError::Permission { .. } => SourceError::NotAllowed(error.to_string()),
+        _ => SourceError::Converter(error.to_string()),
     }
 }
