@@ -223,7 +223,7 @@ mod inside {
             let chips: Vec<&[u8]> = rx[1..].chunks(27).collect();
             let code = |bytes: &[u8]| i32::from_be_bytes([bytes[0], bytes[1], bytes[2], 0]) >> 8;
             // The frame is that of the edge, or of a later one if this thread was late.
-            let index = u64::from(code(&chips[0][3..]).wrapping_add(1 << 23).cast_unsigned() / 64);
+            let index = u64::try_from(code(&chips[0][3..]) + (1 << 23)).expect("a code of 24 bits") / 64;
             assert!(index >= announced && Some(index) >= last, "{index} at edge {announced} after {last:?}");
             n_late += u32::from(index != announced);
             last = Some(index);
