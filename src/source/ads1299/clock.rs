@@ -11,8 +11,12 @@
 /// is 2 ppm.
 const WINDOW: u64 = 4096;
 
-/// Doubt about the phase, as a part of the period; but at least [`GUARD_NS_MIN`].
+/// How far, as a part of the period, an edge may stand before its conversion's estimate and still be on time.
 const GUARD: f64 = 0.03;
+
+/// Doubt about the phase, as a part of the period; but at least [`GUARD_NS_MIN`]. The estimate is later than the converter by
+/// what interrupts take at the least, and by some of what they vary.
+const DOUBT: f64 = 0.06;
 
 /// The least doubt: what a hard interrupt's entry varies by on a quiet machine.
 const GUARD_NS_MIN: f64 = 2_000.0;
@@ -64,7 +68,7 @@ impl ConversionClock {
     /// Real time: no allocation, no locks, no waiting, no logging.
     #[must_use]
     pub(super) fn guard(&self) -> f64 {
-        GUARD.max(GUARD_NS_MIN.max(self.late_ns) / self.period_ns).min(EARLY)
+        DOUBT.max(GUARD_NS_MIN.max(self.late_ns) / self.period_ns).min(EARLY)
     }
 
     /// The newest conversion at `at_ns` if the phase were earlier by `periods` than estimated (negative: later).

@@ -128,10 +128,11 @@ impl Rig {
             let conversion = frame.saturating_add_signed(offset);
             codes.iter().enumerate().all(|(channel, code)| *code == counter_code(conversion, channel))
         };
+        let n_set_up = self.n_set_up();
         if fits(self.offset) {
+            self.n_set_up = n_set_up;
             return true;
         }
-        let n_set_up = self.n_set_up();
         if n_set_up == self.n_set_up {
             return false;
         }
