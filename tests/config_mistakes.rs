@@ -312,6 +312,15 @@ fn priorities_and_cores() {
 }
 
 #[test]
+fn faults_of_simulated_chips() {
+    let fault = "[[source.simulated.fault]]\nwhat = \"nibble_bad\"\n";
+    let part = "ads1299.simulated.fault";
+    says(fault, &[&format!("1: {part}: a fault needs either at_frame or chance")]);
+    says(&format!("{fault}chance = 2\n"), &[&format!("3: {part}: chance = 2 must be 0 to 1, for each conversion")]);
+    says(&format!("{fault}at_frame = 1\nchip = 5\n"), &[&format!("4: {part}: chip = 5 must be 1 to 4")]);
+}
+
+#[test]
 fn channels() {
     says(
         "[source]\nkind = \"synthetic\"\nn_channels = 5\nchannels = [\"Fp1\", \"Fp1\", \"\u{b5}\", \"a name that is too long\"]\n",

@@ -23,7 +23,7 @@ usage: biosigd [run] [-c FILE]           the daemon
                                          what on this machine would cost samples, each with its remedy
        biosigd --version | --help
 
-Without -c: /etc/biosigd/biosigd.toml if it exists, else a simulated source of 32 channels at 4 kHz.
+Without -c: /etc/biosigd/biosigd.toml if it exists, else four simulated ADS1299, 32 channels at 4 kHz.
 
 doctor measures the disk and the wake-up latency for N seconds each, 3 unless told, and opens no converter. Beside a
 daemon that runs it measures only when N is given. It ends with 0 (fine, or warnings alone) or 69 (a fault: frames would
