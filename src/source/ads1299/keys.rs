@@ -53,7 +53,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("lead_off.current_na", "6", "6, 24, 6000 or 24000; for skin 6 or 24"),
     Key::new("lead_off.comparator_percent", "95", "95, 92.5, 90, 87.5, 85, 80, 75 or 70, of the supply"),
     Key::new("lead_off.inputs", "\"positive\"", "positive, negative or both"),
-    Key::new("lead_off.calibration", "1.0", "the board's true current over the nominal one, with the wave's shape"),
+    Key::new("lead_off.calibration", "1.0", "shown over true impedance, by a known resistor; 1.273 for a square wave"),
     Key::new("lead_off.series_ohms", "2200", "between chip and electrode"),
     Key::new(
         "channel.N.KEY",

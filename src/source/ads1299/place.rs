@@ -6,6 +6,7 @@ use super::board::LeadOffMode;
 use super::chain::Ads1299;
 use super::notes::{Doubt, Note};
 use super::reader::Frame;
+use super::settings::CHIPS_MAX;
 use crate::block::{ChipStatus, Flags, RawBlock};
 
 /// So many frames of a chip in a row are suspect, and the chips are set up again.
@@ -56,7 +57,7 @@ impl Ads1299 {
             if status.has(ChipStatus::SATURATED) {
                 flags = flags.with(Flags::SATURATED);
             }
-            if status.positive_off() | status.negative_off() != 0 {
+            if status.positive_off() | status.negative_off() != 0 && !status.has(ChipStatus::SUSPECT) {
                 flags = flags.with(Flags::LEAD_OFF);
             }
             self.electrodes(chip, status);
@@ -72,7 +73,10 @@ impl Ads1299 {
         }
         self.triggers(frame.index, ChipStatus(block.status_mut()[n * n_chips]));
         if let Some(impedance) = &mut self.impedance {
-            impedance.take(&block.slab_mut()[n * n_channels..(n + 1) * n_channels], &self.signs);
+            let mut status = [0; CHIPS_MAX];
+            status[..n_chips].copy_from_slice(&block.status_mut()[n * n_chips..(n + 1) * n_chips]);
+            let codes = &block.slab_mut()[n * n_channels..(n + 1) * n_channels];
+            impedance.take(codes, &status[..n_chips], &self.signs);
         }
         flags
     }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod late_reads;
+mod lead_off;
 mod mixed;
 mod rig;
 mod rules;

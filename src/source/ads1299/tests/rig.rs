@@ -17,7 +17,7 @@ use crate::source::ads1299::simulated::{self, Setup, SimulatedWire, Truth};
 use crate::source::ads1299::simulation::Simulation;
 use crate::source::ads1299::wire::Wire;
 use crate::source::synthetic::counter_code;
-use crate::source::{Filled, Opening, Source, SourceError};
+use crate::source::{Filled, Opening, Signs, Source, SourceError};
 
 /// A source on its bench. At the end of the run no rule of the datasheet may have been broken.
 pub(super) struct Rig {
@@ -85,12 +85,19 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
 impl Rig {
     /// Takes blocks until frame `until`, or until nothing came `patience` times in a row.
     pub(super) fn run_until(&mut self, until: u64) {
+        self.look_until(until, |_, _| {});
+    }
+
+    /// The same, with a look at every block.
+    pub(super) fn look_until(&mut self, until: u64, mut look: impl FnMut(&RawBlock, &Signs)) {
+        let signs = self.source.signs().unwrap();
         let mut silent = 0;
         while self.next_frame < until && silent < 10_000 {
             match self.source.fill(&mut self.block, &self.stop) {
                 Filled::Frames => {
                     silent = 0;
                     self.take();
+                    look(&self.block, &signs);
                 }
                 Filled::Nothing => silent += 1,
                 Filled::End => break,
