@@ -18,7 +18,7 @@ use super::proof::prove;
 use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
 use super::registers::Registers;
-use super::trouble::Trouble;
+use super::trouble::{ChipAccount, Trouble};
 use super::wire::{Unwired, Wire};
 use crate::block::{Cause, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
@@ -72,8 +72,7 @@ pub struct Ads1299 {
     pub(super) failed_in_a_row: u32,
     /// As counted up to the last placed frame.
     pub(super) edges_before: EdgeCounts,
-    /// For each chip, suspect frames in a row.
-    pub(super) suspect: Vec<u32>,
+    pub(super) accounts: Vec<ChipAccount>,
     pub(super) n_suspect: u64,
     pub(super) gpio_before: u8,
     pub(super) trouble: Trouble,
@@ -112,7 +111,7 @@ impl Ads1299 {
             failed: 0,
             failed_in_a_row: 0,
             edges_before: EdgeCounts::default(),
-            suspect: vec![0; n_chips],
+            accounts: vec![ChipAccount::default(); n_chips],
             n_suspect: 0,
             gpio_before: 0x0F,
             trouble: Trouble::default(),
@@ -187,6 +186,7 @@ impl Ads1299 {
             self.notes.note(Note::SetUp { frame: frame.index, n_frames });
         }
         self.checker.follows_gap(n_frames > 0);
+        self.rate_of_edges(frame.index, self.reader.counts().unseen > self.edges_before.unseen);
         let never_made = self.never_made(frame.index);
         let failed = self.failed.min(n_frames - never_made);
         let missed = n_frames - never_made - failed;

@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::frame;
 use super::notes::Doubt;
+use super::registers::{NOISE_UV_RMS, gain_code, rate_code};
 use crate::block::ChipStatus;
 
 /// The ends of the range: a channel that stands there is saturated, not stuck.
@@ -16,7 +17,7 @@ const NEAR_END: u32 = (1 << 23) / 100 * 95;
 
 /// What one chip should look like, and what it looked like before.
 struct Chip {
-    /// Bits of the status word whose value is known: the sync nibble, the echo of outputs, electrodes not watched.
+    /// Bits of the status word whose value is known: the sync nibble and the echo of outputs.
     known_mask: u32,
     known: u32,
     /// Bits of [`ChipStatus`] that tell of electrodes that are watched.
@@ -24,10 +25,14 @@ struct Chip {
     part_bit: usize,
     n_bytes: usize,
     channels: std::ops::Range<usize>,
-    /// A channel is on, so that no two frames are the same: noise sees to that.
-    moves: bool,
+    /// So often may the same frame come again by chance: rarely where eight channels have noise, more often where one has;
+    /// `None` where none is on.
+    repeats_max: Option<u32>,
+    repeats: u32,
     before: [u8; 27],
-    /// The frame in `before` followed a gap or a suspect one: if it comes again it may have been old already.
+    /// The index of the frame in `before`.
+    before_index: u64,
+    /// It followed a gap or a suspect frame: if it comes again it may have been old already.
     unproven: bool,
     suspect: bool,
 }
@@ -39,6 +44,8 @@ pub(super) struct Checker {
     part: [u8; 27],
     codes_before: Vec<i32>,
     same_codes: Vec<u32>,
+    /// The frame at which each channel's code moved last.
+    moved_at: Vec<u64>,
     /// Channels whose code may stand still: they are off.
     off: Vec<bool>,
     same_codes_max: u32,
@@ -54,8 +61,8 @@ pub(super) struct Finding {
     pub(super) status: ChipStatus,
     /// Why the frame is suspect, where it is.
     pub(super) doubt: Option<Doubt>,
-    /// How many frames before this one looked well and share the doubt.
-    pub(super) back: u32,
+    /// The first frame that shares the doubt: one before this, where it looked well.
+    pub(super) first: u64,
 }
 
 impl Checker {
@@ -75,6 +82,7 @@ impl Checker {
             part: [0; 27],
             codes_before: vec![0; board.channels.len()],
             same_codes: vec![0; board.channels.len()],
+            moved_at: vec![0; board.channels.len()],
             off: board.channels.iter().map(|channel| !channel.power).collect(),
             same_codes_max,
             gap_bits: board.layout.gap_bits,
@@ -100,10 +108,11 @@ impl Checker {
         self.after_gap = gap;
     }
 
-    /// Decodes and checks the part of `chip` in the frame's `bytes`; its codes go into `codes`, the whole frame's.
+    /// Decodes and checks the part of `chip` in the `bytes` of frame `index`; its codes go into `codes`, the whole
+    /// frame's.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn check(&mut self, chip_index: usize, bytes: &[u8], codes: &mut [i32]) -> Finding {
+    pub(super) fn check(&mut self, chip_index: usize, index: u64, bytes: &[u8], codes: &mut [i32]) -> Finding {
         let chip = &mut self.chips[chip_index];
         let part = &mut self.part[..chip.n_bytes];
         // Fast because parts that begin at a byte, all of them unless there are gap bits, are copied and not shifted.
@@ -121,21 +130,24 @@ impl Checker {
 
         let number = u32::from_be_bytes([0, word[0], word[1], word[2]]);
         let mut doubt = None;
-        let mut back = 0;
+        let mut first = index;
         if number & chip.known_mask != chip.known {
             let expected = (number & !chip.known_mask | chip.known).to_be_bytes();
             let shift_bits = frame::shift_bits(bytes, chip.part_bit, [expected[1], expected[2], expected[3]]);
             doubt = Some(Doubt::Sync { chip: chip_index, word: number, shift_bits });
         }
-        // The same frame twice: the chip stands still, or converts by another clock than its neighbours.
-        let moved = part != &chip.before[..chip.n_bytes];
-        if moved {
+        // The same frame again: the chip stands still, or converts by another clock than its neighbours.
+        if part == &chip.before[..chip.n_bytes] {
+            chip.repeats += 1;
+            let too_often = chip.repeats_max.is_some_and(|most| chip.repeats > most);
+            if too_often && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
+                doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
+                first = chip.before_index + u64::from(!chip.unproven);
+            }
+        } else {
             chip.before[..chip.n_bytes].copy_from_slice(part);
+            (chip.before_index, chip.repeats) = (index, 0);
             chip.unproven = self.after_gap || chip.suspect;
-        } else if chip.moves && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
-            doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
-            back = u32::from(chip.unproven);
-            chip.unproven = false;
         }
         chip.suspect = doubt.is_some();
         if chip.suspect {
@@ -145,10 +157,14 @@ impl Checker {
         let first_channel = chip.channels.start;
         let before = &mut self.codes_before[chip.channels.clone()];
         let same = &mut self.same_codes[chip.channels.clone()];
+        let moved_at = &mut self.moved_at[chip.channels.clone()];
         let mut near_end = false;
         let mut longest = 0;
-        for ((code, before), same) in codes.iter().zip(before).zip(same.iter_mut()) {
-            *same = if code == before { *same + 1 } else { 0 };
+        for (((code, before), same), moved_at) in codes.iter().zip(before).zip(same.iter_mut()).zip(moved_at.iter_mut())
+        {
+            let moved = code != before;
+            *same = if moved { 0 } else { *same + 1 };
+            *moved_at = if moved { index } else { *moved_at };
             *before = *code;
             near_end |= code.unsigned_abs() > NEAR_END;
             longest = longest.max(*same);
@@ -162,13 +178,29 @@ impl Checker {
                 if *same >= self.same_codes_max && !self.off[channel] && !ENDS.contains(&codes[i]) {
                     status = status.with(ChipStatus::STUCK);
                     if *same == self.same_codes_max && doubt.is_none() {
-                        (doubt, back) = (Some(Doubt::SameCode { channel }), self.same_codes_max);
+                        (doubt, first) = (Some(Doubt::SameCode { channel }), moved_at[i] + 1);
                     }
                 }
             }
         }
-        Finding { status, doubt, back }
+        Finding { status, doubt, first }
     }
+}
+
+/// How often a frame of `chip` may come again before chance is out of the question: less than 1e-12.
+///
+/// Two codes of one channel are the same with a probability of 1 / (2 sigma sqrt(pi)), sigma its noise in codes (the density
+/// at 0 of the difference of two Gaussian values); two frames, with the product over its channels.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+fn repeats_max(board: &Board, chip: usize) -> Option<u32> {
+    let rate = usize::from(rate_code(board.rate_hz)?);
+    let scales = board.stream_channels();
+    let mut ln_same = 0.0;
+    for i in board.channels_of(chip).filter(|i| board.channels[*i].power) {
+        let noise_uv = NOISE_UV_RMS[rate][usize::from(gain_code(board.channels[i].gain)?)];
+        ln_same += (2.0 * noise_uv / scales[i].scale() * std::f64::consts::PI.sqrt()).max(1.0).ln();
+    }
+    (ln_same > 0.0).then(|| (1e12_f64.ln() / ln_same).ceil() as u32 - 1)
 }
 
 impl Chip {
@@ -180,17 +212,20 @@ impl Chip {
             negative |= u8::from(channel.lead_off.negative) << i;
         }
         let outputs = !board.trigger_pins & 0x0F;
-        // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1.
-        let known_mask = 0xF0_0000 | u32::from(!positive) << 12 | u32::from(!negative) << 4 | u32::from(outputs);
+        // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1. What electrodes that are
+        // not watched read, the datasheet does not say.
+        let known_mask = 0xF0_0000 | u32::from(outputs);
         Chip {
             known_mask,
             known: u32::from(frame::SYNC) << 16 | u32::from(board.high_pins & outputs),
             watched: ChipStatus::of(positive, negative, 0x0F).0,
             part_bit,
             n_bytes: board.layout.models[chip].frame_bytes(),
-            moves: board.channels[channels.clone()].iter().any(|channel| channel.power),
+            repeats_max: repeats_max(board, chip),
+            repeats: 0,
             channels,
             before: [0; 27],
+            before_index: 0,
             unproven: false,
             suspect: false,
         }

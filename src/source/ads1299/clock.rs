@@ -24,6 +24,9 @@ const GUARD_NS_MIN: f64 = 2_000.0;
 /// An edge this part of a period before a conversion may be that conversion's, with the estimate late by so much.
 const EARLY: f64 = 0.25;
 
+/// How far the period may be off while the converter's clock changes, as a part of it.
+const PERIOD_DOUBT: f64 = 1e-4;
+
 /// How fast the memory of an estimate that was late fades: by this part with every edge.
 const FADING: f64 = 1.0 / 256.0;
 
@@ -96,8 +99,7 @@ impl ConversionClock {
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn edge(&mut self, at_ns: u64, n_interrupts: u64) -> u64 {
-        let (late, early) = (self.newest_at(at_ns, GUARD), self.newest_at(at_ns, EARLY));
-        let index = if late != early && self.index + n_interrupts != early { late } else { early };
+        let index = self.announced(at_ns, n_interrupts);
         if index < self.index {
             // From before the clock was set: it says nothing.
             return index;
@@ -114,6 +116,18 @@ impl ConversionClock {
             self.measure();
         }
         index
+    }
+
+    /// The conversion of an edge. Where time and the count of interrupts agree, theirs; after many conversions the estimate of
+    /// the period leaves more room. Else what time says, and the count only where time is in doubt.
+    fn announced(&self, at_ns: u64, n_interrupts: u64) -> u64 {
+        let periods = self.periods_until(at_ns);
+        let room = (EARLY + periods.abs() * PERIOD_DOUBT).min(0.5);
+        if (periods - n_interrupts as f64).abs() < room {
+            return self.index + n_interrupts;
+        }
+        let (late, early) = (self.newest_at(at_ns, GUARD), self.newest_at(at_ns, EARLY));
+        if late != early && self.index + n_interrupts != early { late } else { early }
     }
 
     /// Moves whole nanoseconds from the remainder into the base.

@@ -100,6 +100,17 @@ impl FaultKeys {
                 return None;
             }
         }
+        let (ppm, bits, late_us) = (keys.ppm, keys.bits, keys.late_us);
+        for (key, right, text) in [
+            ("ppm", (-25_000.0..=25_000.0).contains(&ppm), format!("ppm = {ppm} must be -25000 to 25000")),
+            ("bits", (1..=215).contains(&bits), format!("bits = {bits} must be 1 to 215")),
+            ("late_us", late_us <= 60_000_000, format!("late_us = {late_us} must be 0 to 60000000, a minute")),
+        ] {
+            if !right {
+                table.refuse(mistakes, key, text);
+                return None;
+            }
+        }
         Some(Planned { when, fault: keys.fault() })
     }
 

@@ -55,6 +55,8 @@ pub enum Doubt {
     },
     /// The read touched the next conversion.
     Torn,
+    /// Edges come at a fraction of the rate.
+    Rate,
 }
 
 /// Something to tell.
@@ -266,6 +268,7 @@ impl Doubt {
                 format!("chip {}: register {} reads {read:#04X} instead of {wanted:#04X}", chip + 1, name(address))
             }
             Doubt::Torn => "a read touched the next conversion".to_owned(),
+            Doubt::Rate => "DRDY falls at a fraction of the rate: the chips may have lost their registers".to_owned(),
         }
     }
 }
@@ -273,8 +276,11 @@ impl Doubt {
 fn tell(note: &Note, stream: &Stream) {
     match note {
         Note::Trigger { .. } => {}
+        Note::Doubted { first, next, doubt } if first == next => {
+            tracing::warn!("ads1299: frame {next}: {}; suspect frames are flagged", doubt.text(stream));
+        }
         Note::Doubted { first, next, doubt } => tracing::warn!(
-            "ads1299: frame {next}: {}; frames from here on are flagged suspect, and those since {first} are unproven",
+            "ads1299: frame {next}: {}; suspect frames are flagged, and those since {first} are unproven",
             doubt.text(stream)
         ),
         Note::Trusted { frame, n_frames } => {

@@ -9,8 +9,12 @@ use super::reader::Frame;
 use super::settings::CHIPS_MAX;
 use crate::block::{ChipStatus, Flags, RawBlock};
 
-/// So many frames of a chip in a row are suspect, and the chips are set up again.
-const SUSPECT_FRAMES_MAX: u32 = 25;
+/// What a suspect frame adds to its chip's account; a good one takes 1 off. So a chip that gives a good frame now and then
+/// fills it all the same.
+const SUSPECT: u32 = 4;
+
+/// At this account, 25 suspect frames in a row or one in four for longer, the chips are set up again.
+const SUSPECT_MAX: u32 = 100;
 
 impl Ads1299 {
     /// Decodes and checks a frame into row `n` of `block`; answers its flags.
@@ -18,13 +22,12 @@ impl Ads1299 {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn place(&mut self, frame: &Frame, block: &mut RawBlock, n: usize) -> Flags {
         let (n_channels, n_chips) = (self.board.channels.len(), self.board.layout.n_chips());
-        let bytes = self.reader.bytes(frame);
         let mut flags = Flags::default();
         let mut suspects = false;
         let mut noted = self.n_suspect > 0;
         for chip in 0..n_chips {
             let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
-            let finding = self.checker.check(chip, bytes, codes);
+            let finding = self.checker.check(chip, frame.index, self.reader.bytes(frame), codes);
             let mut status = finding.status;
             let mut doubt = finding.doubt;
             if frame.torn {
@@ -34,21 +37,17 @@ impl Ads1299 {
             block.status_mut()[n * n_chips + chip] = status.0;
             if status.has(ChipStatus::SUSPECT) {
                 self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
-                self.suspect[chip] += 1;
                 suspects = true;
-                // A torn frame is the thread's lateness, not the chip's fault.
-                if self.suspect[chip] >= SUSPECT_FRAMES_MAX && !frame.torn {
-                    self.trouble.wanted = true;
-                }
-            } else {
-                self.suspect[chip] = 0;
+                self.doubted(chip, frame, doubt);
+            } else if self.accounts[chip].suspect > 0 {
+                self.accounts[chip].suspect -= 1;
+                self.accounts[chip].mixed = true;
             }
             if let Some(doubt) = doubt {
                 let stuck = matches!(doubt, Doubt::SameCode { .. });
                 if stuck || !noted {
                     noted |= !stuck;
-                    let first = frame.index.saturating_sub(u64::from(finding.back));
-                    self.notes.note(Note::Doubted { first, next: frame.index, doubt });
+                    self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
                 }
             }
             if status.has(ChipStatus::STUCK) {
@@ -65,7 +64,7 @@ impl Ads1299 {
         if suspects {
             flags = flags.with(Flags::SUSPECT);
             self.n_suspect += 1;
-        } else if self.n_suspect > 0 {
+        } else if self.n_suspect > 0 && self.accounts.iter().all(|account| account.suspect == 0) {
             self.notes.note(Note::Trusted { frame: frame.index, n_frames: self.n_suspect });
             self.n_suspect = 0;
             (self.trouble.pause_s, self.trouble.again_ns, self.trouble.unwell) = (0, 0, false);
@@ -79,6 +78,26 @@ impl Ads1299 {
             impedance.take(codes, &status[..n_chips], &self.signs);
         }
         flags
+    }
+
+    /// Adds a suspect frame to a chip's account. Where it is full the chips are set up again, and the frames of the episode
+    /// that looked well are called unproven.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn doubted(&mut self, chip: usize, frame: &Frame, doubt: Option<Doubt>) {
+        let account = &mut self.accounts[chip];
+        if account.suspect == 0 {
+            (account.first, account.mixed) = (frame.index, false);
+        }
+        account.suspect = (account.suspect + SUSPECT).min(SUSPECT_MAX);
+        // A torn frame is the thread's lateness, not the chip's fault.
+        if account.suspect < SUSPECT_MAX || frame.torn || self.trouble.wanted {
+            return;
+        }
+        self.trouble.wanted = true;
+        if let (true, Some(doubt)) = (account.mixed, doubt) {
+            self.notes.note(Note::Doubted { first: account.first, next: frame.index, doubt });
+        }
     }
 
     /// Real time: no allocation, no locks, no waiting, no logging.

@@ -81,11 +81,16 @@ impl ReadBack {
         frame: u64,
     ) -> Result<Option<(u64, Doubt)>, WireError> {
         let (chip, address) = self.places[self.next];
+        let wanted = wanted[chip][address];
+        let mask = compared_bits(address, wanted) & control.board.layout.models[chip].present_bits(address);
         let mut read = [0];
         control.read(chip, address, &mut read)?;
+        if (wanted ^ read[0]) & mask != 0 {
+            // Once more: a bit that was wrong on the wire is no register that changed.
+            control.read(chip, address, &mut read)?;
+        }
         self.next_frame = frame + self.every;
-        let (wanted, read) = (wanted[chip][address], read[0]);
-        let mask = compared_bits(address, wanted) & control.board.layout.models[chip].present_bits(address);
+        let read = read[0];
         if (wanted ^ read) & mask != 0 {
             return Ok(Some((self.proven[self.next] + 1, Doubt::Register { chip, address, wanted, read })));
         }

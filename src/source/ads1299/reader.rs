@@ -288,7 +288,8 @@ impl Reader {
         let Some(before) = self.edge else { return };
         let interrupts = u64::from(edge.n_interrupts.wrapping_sub(before.n_interrupts));
         let events = u64::from(edge.n_events.wrapping_sub(before.n_events));
-        let conversions = index.wrapping_sub(self.edge_index).min(index);
+        // An edge may belong to an earlier conversion than the one before: then it announces none.
+        let conversions = index.wrapping_add(1).saturating_sub(self.edge_index.wrapping_add(1));
         self.counts.merged += interrupts.saturating_sub(events);
         self.counts.overflowed += events.saturating_sub(1);
         let unseen = conversions.saturating_sub(interrupts);

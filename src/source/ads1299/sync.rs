@@ -42,7 +42,7 @@ pub(super) fn find(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u3
         }
         // A slower clock forgives long wires; as long as a frame still fits between two conversions.
         let slower = clock_hz / 3 * 2;
-        if !Budget::of(control.board, slower).fits() || slower < 500_000 {
+        if !Budget::of(control.board, control.wire.effective_clock_hz(slower)).fits() || slower < 500_000 {
             let (chip, first_byte, n_bad) = worst.unwrap_or((0, 0, 0));
             return Err(ProofError::NoSync {
                 chip,

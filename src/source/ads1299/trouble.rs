@@ -6,7 +6,7 @@ use super::board::ReadMode;
 use super::chain::Ads1299;
 use super::control::{Control, command};
 use super::fault::ProofError;
-use super::notes::Note;
+use super::notes::{Doubt, Note};
 use super::proof::set_up_again;
 use super::registers::CLOCK_HZ;
 use super::wire::{Edge, WireError};
@@ -18,9 +18,23 @@ const FAILURES_MAX: u32 = 10;
 /// The pause after the first attempt to set up that failed, and the longest, seconds. It doubles.
 const PAUSE_S: (u64, u64) = (1, 60);
 
+/// So many frames in a row with conversions missing before them that only time tells of, and the chips are set up again.
+const THIN_MAX: u32 = 25;
+
 /// START must be placed within this part of a conversion, so that the first edge cannot be mistaken.
 const START_DOUBT: f64 = 0.25;
 const START_TRIES: usize = 10;
+
+/// How far a chip is in doubt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ChipAccount {
+    /// Filled by suspect frames, emptied by good ones.
+    pub(super) suspect: u32,
+    /// The first suspect frame since it was empty.
+    pub(super) first: u64,
+    /// Frames that looked well came since then.
+    pub(super) mixed: bool,
+}
 
 /// What is done about chips that fail.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +59,9 @@ pub(super) struct Trouble {
     pub(super) again_ns: u64,
     /// When conversions were missed last: an episode ends with a second without.
     pub(super) missed_ns: Option<u64>,
+    /// Frames in a row before which conversions passed without an interrupt, and the first of them.
+    pub(super) thin: u32,
+    pub(super) thin_since: u64,
 }
 
 impl Ads1299 {
@@ -70,7 +87,7 @@ impl Ads1299 {
             let before_ns = control.wire.now_ns();
             control.start()?;
             let took_ns = control.wire.now_ns() - before_ns;
-            if took_ns as f64 <= START_DOUBT * period_ns.max(200_000.0) || tries == START_TRIES {
+            if took_ns as f64 <= (START_DOUBT * period_ns.max(200_000.0)).min(0.6 * period_ns) || tries == START_TRIES {
                 return Ok((before_ns + settle_ns, last));
             }
             control.stop()?;
@@ -95,6 +112,25 @@ impl Ads1299 {
         }
     }
 
+    /// Takes note whether conversions passed without an interrupt before `frame`. An edge is lost now and then; where it is one
+    /// before every frame, chips convert at another rate.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn rate_of_edges(&mut self, frame: u64, unseen: bool) {
+        let trouble = &mut self.trouble;
+        if !unseen || trouble.wanted {
+            trouble.thin = 0;
+            return;
+        }
+        trouble.thin_since = if trouble.thin == 0 { frame } else { trouble.thin_since };
+        trouble.thin += 1;
+        if trouble.thin >= THIN_MAX {
+            (trouble.wanted, trouble.unwell, trouble.thin) = (true, true, 0);
+            let first = trouble.thin_since;
+            self.notes.note(Note::Doubted { first, next: frame, doubt: Doubt::Rate });
+        }
+    }
+
     /// Whether the chips are to be set up again now.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
@@ -110,7 +146,8 @@ impl Ads1299 {
         self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
         self.notes.note(Note::SettingUp { frame: self.next_frame });
         // Where chips are good, setting up costs their data: it is tried less and less often.
-        let some_are_good = self.suspect.contains(&0) && !self.suspect.iter().all(|n_frames| *n_frames == 0);
+        let some_are_good = self.accounts.iter().any(|account| account.suspect == 0)
+            && self.accounts.iter().any(|account| account.suspect > 0);
         if !self.trouble.fresh {
             // Conversions that were made while the thread was held up were missed; those after them never were.
             let edges = self.reader.take_edges(&mut *self.wire);
@@ -123,7 +160,7 @@ impl Ads1299 {
         trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
         (trouble.wanted, trouble.reopen) = (false, false);
         (trouble.fresh, trouble.unwell) = (true, true);
-        self.suspect.fill(0);
+        self.accounts.fill(ChipAccount::default());
         self.failed_in_a_row = 0;
         self.last_edge_ns = self.wire.now_ns();
         match result {

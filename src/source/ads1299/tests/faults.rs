@@ -173,6 +173,34 @@ fn a_chip_that_lost_its_registers_is_set_up_again() {
 }
 
 #[test]
+fn a_chip_that_lost_its_registers_is_found_where_registers_cannot_be_read() {
+    for (text, chip) in [
+        ("read_mode = \"rdatac\"\nrate_hz = 1000", 2),
+        ("read_mode = \"rdatac\"\nrate_hz = 1000", 0),
+        ("read_mode = \"rdatac\"\ntopology = \"cascade\"\nn_chips = 2\nrate_hz = 1000", 1),
+        ("rate_hz = 1000", 3),
+    ] {
+        let rig = minute(text, Fault::Revert { chips: Which::Chip(chip) });
+        let n_set_up = rig.n_set_up();
+        assert!((1..3).contains(&n_set_up), "{text}, {chip}: set up {n_set_up} times: {:?}", rig.told);
+        assert!(rig.n_flagged < 200, "{text}, {chip}: {} flagged", rig.n_flagged);
+    }
+}
+
+#[test]
+fn one_channel_may_repeat_its_code_by_chance() {
+    let off: String = (2..=8).map(|n| format!("[source.channel.{n}]\npower = false\n")).collect();
+    for text in ["gain = 1\nrate_hz = 250", "gain = 24\nrate_hz = 4000"] {
+        let text = format!("n_chips = 1\nclock = \"internal\"\ninput = \"short\"\n{text}\n{off}");
+        let mut rig = rig(&text, |_| {}).unwrap();
+        rig.check = false;
+        rig.source.start();
+        rig.run_until(50_000);
+        assert_eq!((rig.n_flagged, doubts(&rig).len()), (0, 0), "{:?}", rig.told);
+    }
+}
+
+#[test]
 fn a_clock_that_steps_or_stops() {
     let stepped = minute("", Fault::ClockOff { ppm: 900.0, n: u64::MAX });
     assert_eq!((losses(&stepped), stepped.n_flagged), ([0, 0, 0], 0), "{:?}", stepped.told);

@@ -145,6 +145,7 @@ fn what_a_suspect_frame_says_of_electrodes_is_not_believed() {
 /// The impedance of every channel after `seconds`.
 fn impedances(rig: &mut Rig, rate_hz: f64, seconds: f64) -> Vec<Option<f64>> {
     rig.source.start();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds of frames")]
     rig.run_until((rate_hz * seconds) as u64);
     assert_eq!((rig.source.end().lost.total(), rig.n_flagged), (0, 0), "data keep flowing");
     rig.source.signs().unwrap().electrodes.iter().map(|electrode| electrode.impedance_ohms()).collect()
