@@ -81,6 +81,8 @@ impl Acquire {
         while self.turn() {
             self.turned.made();
         }
+        // Before the links end: the recorder closes its file when its link does.
+        self.source.finish();
         let mut end = self.source.end();
         end.lost.merge(&self.lost);
         self.count(end.next_frame, &end.lost);

@@ -180,6 +180,11 @@ pub trait Source: Send {
     /// Real time: no allocation, no locks, no logging; waits for the ADC alone.
     fn fill(&mut self, block: &mut RawBlock, stop: &Stop) -> Filled;
 
+    /// Called once on the acquisition thread, after the last `fill` and before the links end: whatever the source has still
+    /// to tell through [`Source::connect`]'s way out is told when this returns, so that it reaches the file and the clients.
+    /// May wait, some seconds at most: there are no more frames to lose.
+    fn finish(&mut self) {}
+
     /// The index after the last conversion there was, and what was lost of them, at the end.
     fn end(&self) -> End;
 

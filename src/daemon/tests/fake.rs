@@ -56,7 +56,8 @@ pub(super) fn flags(frames: std::ops::Range<u64>) -> Flags {
     })
 }
 
-pub(super) static KINDS: &[Kind] = &[Kind { name: "fake", summary: "two chips that are not there", keys: &[], plan }];
+pub(super) static KINDS: &[Kind] =
+    &[Kind { name: "fake", summary: "two chips that are not there", keys: &[], plan }, super::bench::KIND];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -2,6 +2,7 @@
 //! such source without hardware.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bench;
 mod chips;
 mod fake;
 

@@ -155,6 +155,22 @@ impl Hub {
         });
     }
 
+    /// Passes on the markers that came since the last time, to everyone.
+    fn pass_markers(&mut self) {
+        while let Some(marker) = self.door.next_marker() {
+            let text = hello::marker(&marker);
+            let mut books = books!(self);
+            self.clients.retain(|_, client| {
+                client.say(Outgoing::Marker(text.clone()), &mut books);
+                let stays = client.pump(&mut books).is_ok();
+                if !stays {
+                    client.bury(&mut books);
+                }
+                stays
+            });
+        }
+    }
+
     fn poll(&mut self, timeout: Duration) {
         if let Err(error) = self.poll.poll(&mut self.events, Some(timeout)) {
             if error.kind() != io::ErrorKind::Interrupted {
@@ -232,22 +248,13 @@ impl LiveSink for Hub {
         while let Some(newcomer) = self.door.next_newcomer() {
             self.take_in(newcomer);
         }
-        while let Some(marker) = self.door.next_marker() {
-            let text = hello::marker(&marker);
-            let mut books = books!(self);
-            self.clients.retain(|_, client| {
-                client.say(Outgoing::Marker(text.clone()), &mut books);
-                let stays = client.pump(&mut books).is_ok();
-                if !stays {
-                    client.bury(&mut books);
-                }
-                stays
-            });
-        }
+        self.pass_markers();
         self.look_at_all();
     }
 
     fn finish(&mut self) {
+        // Those that came with the last block.
+        self.pass_markers();
         let deadline = Instant::now() + FAREWELL;
         while !self.clients.is_empty() && Instant::now() < deadline {
             let mut books = books!(self);

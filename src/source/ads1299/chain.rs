@@ -372,6 +372,10 @@ impl Source for Ads1299 {
         Filled::Frames
     }
 
+    fn finish(&mut self) {
+        drop(self.teller.take());
+    }
+
     fn end(&self) -> End {
         End { next_frame: self.next_frame, lost: self.lost }
     }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -19,6 +19,9 @@ const NOTES_MAX: usize = 1024;
 
 /// How long the thread sleeps when nobody wakes it: a bound, nothing depends on it.
 const TURN: Duration = Duration::from_secs(1);
+
+/// How long the end is waited for: a recorder whose disk stalls may hold up who tells it of more than it can keep.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why frames are not to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +179,7 @@ impl Notes {
     }
 }
 
-/// The thread that tells; ends, with all told, when dropped.
+/// The thread that tells. When dropped it tells what is left, and ends.
 pub(super) struct Teller {
     notes: Arc<Notes>,
     thread: Option<JoinHandle<()>>,
@@ -189,7 +192,7 @@ impl Teller {
         let thread = thread::Builder::new()
             .name("ads1299-notes".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || tell_all(&shared, &stream, markers))?;
+            .spawn(move || Telling::new(markers).run(&shared, &stream))?;
         notes.teller.get_or_init(|| thread.thread().clone());
         Ok(Teller { notes, thread: Some(thread) })
     }
@@ -198,40 +201,81 @@ impl Teller {
 impl Drop for Teller {
     fn drop(&mut self) {
         self.notes.ended.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // A thread that panicked has printed why.
-            drop(thread.join());
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        let deadline = Instant::now() + FAREWELL;
+        while !thread.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::error!("ads1299: nobody takes the last markers within {} s", FAREWELL.as_secs());
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(1));
         }
+        // A thread that panicked has printed why.
+        drop(thread.join());
     }
 }
 
-fn tell_all(notes: &Notes, stream: &Stream, mut markers: MarkerOut) {
-    let mut told_dropped = 0;
-    loop {
-        let ended = notes.ended.load(Ordering::SeqCst);
+/// What the thread knows between two turns.
+struct Telling {
+    markers: MarkerOut,
+    /// The frame of the newest note.
+    frame: u64,
+    dropped: u64,
+}
+
+impl Telling {
+    fn new(markers: MarkerOut) -> Telling {
+        Telling { markers, frame: 0, dropped: 0 }
+    }
+
+    fn run(mut self, notes: &Notes, stream: &Stream) {
+        loop {
+            let ended = notes.ended.load(Ordering::SeqCst);
+            self.turn(notes, stream);
+            if ended {
+                return;
+            }
+            thread::park_timeout(TURN);
+        }
+    }
+
+    fn turn(&mut self, notes: &Notes, stream: &Stream) {
         while let Some(note) = notes.take() {
             tell(&note, stream);
+            self.frame = note.frame().unwrap_or(self.frame);
             if let Some(marker) = note.marker(stream) {
-                markers(marker);
+                (self.markers)(marker);
             }
         }
-        let dropped = notes.n_dropped();
-        if dropped > told_dropped {
-            tracing::warn!(
-                "ads1299: {} notes of triggers or faults found no room and are missing",
-                dropped - told_dropped
-            );
-            told_dropped = dropped;
+        let n_more = notes.n_dropped() - self.dropped;
+        if n_more > 0 {
+            self.dropped += n_more;
+            // In the recording too: there, a trigger that is missing would look like one that never was.
+            let text = format!("{n_more} notes of triggers or faults found no room and are missing");
+            tracing::warn!("ads1299: after frame {}: {text}", self.frame);
+            (self.markers)(Marker { frame: self.frame, offset_ns: 0, duration_ns: None, text });
         }
-        if ended {
-            return;
-        }
-        thread::park_timeout(TURN);
     }
 }
 
 impl Note {
+    /// The frame at which it was made; `None` where it is of none.
+    #[must_use]
+    pub fn frame(&self) -> Option<u64> {
+        match *self {
+            Note::Trigger { frame, .. }
+            | Note::Doubted { next: frame, .. }
+            | Note::Trusted { frame, .. }
+            | Note::Missed { frame, .. }
+            | Note::Wire { frame, .. }
+            | Note::NoEdges { frame }
+            | Note::SettingUp { frame }
+            | Note::SetUp { frame, .. } => Some(frame),
+            Note::SetUpFailed { .. } => None,
+        }
+    }
+
     /// The marker that it becomes, where it does.
     #[must_use]
     pub fn marker(&self, stream: &Stream) -> Option<Marker> {

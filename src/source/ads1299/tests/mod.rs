@@ -9,4 +9,5 @@ mod rules;
 mod self_test;
 mod settings;
 mod start_up;
+mod triggers;
 mod undisturbed;
