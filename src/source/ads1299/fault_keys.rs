@@ -33,6 +33,7 @@ enum What {
     DrdyMerged,
     DrdySpurious,
     WakeLate,
+    Gpio,
 }
 
 /// The keys of the table. What a fault does not need is not looked at.
@@ -137,6 +138,7 @@ impl FaultKeys {
             What::DrdyMerged => Fault::EdgesMerged { n_edges: self.count },
             What::DrdySpurious => Fault::EdgeSpurious,
             What::WakeLate => Fault::WakeLate { us: self.late_us },
+            What::Gpio => Fault::Gpio { chip, levels: self.level },
         }
     }
 }
