@@ -139,10 +139,11 @@ impl Checker {
         // The same frame again: the chip stands still, or converts by another clock than its neighbours.
         if part == &chip.before[..chip.n_bytes] {
             chip.repeats += 1;
-            let too_often = chip.repeats_max.is_some_and(|most| chip.repeats > most);
-            if too_often && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
+            let beyond = chip.repeats_max.map_or(0, |most| chip.repeats.saturating_sub(most));
+            if beyond > 0 && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
                 doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
-                first = chip.before_index + u64::from(!chip.unproven);
+                // Told once: from the second on they are flagged themselves.
+                first = if beyond == 1 { chip.before_index + u64::from(!chip.unproven) } else { index };
             }
         } else {
             chip.before[..chip.n_bytes].copy_from_slice(part);

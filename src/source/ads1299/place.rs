@@ -45,7 +45,7 @@ impl Ads1299 {
             }
             if let Some(doubt) = doubt {
                 let stuck = matches!(doubt, Doubt::SameCode { .. });
-                if stuck || !noted {
+                if stuck || !noted || finding.first < frame.index {
                     noted |= !stuck;
                     self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
                 }
