@@ -299,8 +299,7 @@ impl Source for Ads1299 {
     }
 
     fn start(&mut self) {
-        self.wire.run_begins();
-        match self.begin() {
+        match self.begin(true) {
             Ok((first_ns, _)) => {
                 self.reader =
                     Reader::new(&self.board, ConversionClock::new(self.reader.clock().period_ns(), 0, first_ns));

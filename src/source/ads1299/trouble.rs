@@ -67,11 +67,11 @@ pub(super) struct Trouble {
 impl Ads1299 {
     /// Begins converting; answers when the first conversion will be, and the edge that
     /// was thrown away last. Tried again where the thread was held up in the
-    /// middle of it.
+    /// middle of it; `of_run` where that conversion will have index 0.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
-    pub(super) fn begin(&mut self) -> Result<(u64, Option<Edge>), WireError> {
+    pub(super) fn begin(&mut self, of_run: bool) -> Result<(u64, Option<Edge>), WireError> {
         let period_ns = self.reader.clock().period_ns();
         // Four conversions and nine cycles until the first that is settled (SBAS499C, tSETTLE).
         let settle_ns = (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
@@ -83,6 +83,10 @@ impl Ads1299 {
         loop {
             while let Some(edge) = control.wire.wait_edge(0)? {
                 last = Some(edge);
+            }
+            // What an earlier try converted is not of the run.
+            if of_run {
+                control.wire.run_begins();
             }
             let before_ns = control.wire.now_ns();
             control.start()?;
@@ -195,7 +199,7 @@ impl Ads1299 {
 
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     fn start_again(&mut self) -> Result<(), WireError> {
-        let (first_ns, last) = self.begin()?;
+        let (first_ns, last) = self.begin(false)?;
         let index = self.reader.resume(first_ns, last, std::mem::take(&mut self.trouble.reopened));
         self.trouble.resumed = index;
         self.read_back.proven(index);

@@ -101,8 +101,8 @@ pub trait Wire: Send {
     /// The clock that the controller makes of `clock_hz`.
     fn effective_clock_hz(&self, clock_hz: Hz) -> Hz;
 
-    /// The next START is the run's own, and not one of start-up: its first conversion has index 0. Only a simulated bench
-    /// wants to know, which counts conversions and plans faults from there on.
+    /// The next START is the run's own, and not one of start-up: its first conversion has index 0. Said again where that
+    /// START is made again. Only a simulated bench wants to know, which counts conversions and plans faults from there on.
     fn run_begins(&mut self) {}
 
     /// Opens SPI and lines again after a hard fault.

@@ -46,6 +46,11 @@ pub(super) struct Rig {
 
 /// The bench of a table `[source]`, changed by `change`; proven, and not started.
 pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, SourceError> {
+    rig_held_up(text, 0, change)
+}
+
+/// The same, where the host will be held up in the middle of the run's first `hold_ups` STARTs.
+pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Setup)) -> Result<Rig, SourceError> {
     let text = format!("[source]\nkind = \"ads1299\"\n{text}");
     let document = Document::parse("rig.toml", &text).unwrap();
     let mut mistakes = Mistakes::new("rig.toml");
@@ -54,7 +59,7 @@ pub(super) fn rig(text: &str, change: impl FnOnce(&mut Setup)) -> Result<Rig, So
     change(&mut setup);
     let wire = SimulatedWire::on_virtual_clock(&setup);
     let truth = wire.truth();
-    let (rules, wire) = Rules::of(&setup, wire);
+    let (rules, wire) = Rules::of(&setup, wire, hold_ups);
     let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
     let open = Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>));
     let mut source = Ads1299::new(board, open, Patience::Forever, &opening);

@@ -39,15 +39,16 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// For a bench; and its wire with a scribe before it.
-    pub(super) fn of(setup: &Setup, wire: SimulatedWire) -> (Rules, Scribe) {
+    /// For a bench; and its wire with a scribe before it, who is held up in the middle of the run's first `hold_ups` STARTs.
+    pub(super) fn of(setup: &Setup, wire: SimulatedWire, hold_ups: u32) -> (Rules, Scribe) {
         let broken = Arc::new(Mutex::new(Vec::new()));
         let external = setup.board.external_reference;
         let rules =
             Rules { truth: wire.truth(), excused: excused(setup), seen: Vec::new(), scribe: Arc::clone(&broken) };
         let select = Select { streams: true, reference_ns: external.then_some(0) };
         let selects = vec![select; setup.selects.len()];
-        (rules, Scribe { wire, broken, selects, external, converts: false, start_ns: 0, reset_ns: 0 })
+        let (start_ns, reset_ns, in_run) = (0, 0, false);
+        (rules, Scribe { wire, broken, selects, external, converts: false, start_ns, reset_ns, in_run, hold_ups })
     }
 
     /// The bench's notes since the last look.
@@ -94,7 +95,14 @@ pub(super) struct Scribe {
     converts: bool,
     start_ns: u64,
     reset_ns: u64,
+    /// Whether START is the run's own.
+    in_run: bool,
+    /// How often that will still be held up.
+    hold_ups: u32,
 }
+
+/// Seven conversions at 4 kHz, after the four that it takes a chip to settle.
+const HOLD_UP_NS: u64 = 2_750_000;
 
 impl Scribe {
     fn must(&self, right: bool, rule: &str, tx: &[u8]) {
@@ -243,7 +251,12 @@ impl Wire for Scribe {
             }
             _ => {}
         }
-        self.wire.set_pin(pin, high)
+        self.wire.set_pin(pin, high)?;
+        if self.in_run && self.hold_ups > 0 && pin == Pin::Start && high {
+            self.hold_ups -= 1;
+            self.wire.wait_until(self.wire.now_ns() + HOLD_UP_NS);
+        }
+        Ok(())
     }
 
     fn has_pin(&self, pin: Pin) -> bool {
@@ -255,6 +268,7 @@ impl Wire for Scribe {
     }
 
     fn run_begins(&mut self) {
+        self.in_run = true;
         self.wire.run_begins();
     }
 

@@ -1,6 +1,6 @@
 //! Chips and wires that work: every conversion is delivered with its own index, whatever the board.
 
-use super::rig::rig;
+use super::rig::{rig, rig_held_up};
 use crate::source::Source;
 
 #[test]
@@ -26,4 +26,14 @@ fn every_board_delivers_every_conversion() {
         assert_eq!(rig.truth.counts().n_unread, 0, "{what}");
         assert_eq!(rig.told, [], "{what}");
     }
+}
+
+#[test]
+fn a_start_in_which_the_host_is_held_up_is_made_again() {
+    let mut rig = rig_held_up("", 2, |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    rig.source.start();
+    rig.run_until(1000);
+    let end = rig.source.end();
+    assert_eq!((end.lost.total(), rig.n_flagged), (0, 0), "{:?} {:?}", end.lost, rig.told);
+    assert_eq!(rig.wrong.first(), None, "what the tries converted is not of the run");
 }
