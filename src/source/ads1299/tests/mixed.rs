@@ -35,7 +35,8 @@ fn menu() -> Vec<(Fault, f64)> {
         (Fault::Zeros { chip: 3, n: 8 }, 50_000.0),
         (Fault::FrameStuck { chip: 2, n: 6 }, 50_000.0),
         (Fault::FrameStuck { chip: 0, n: 200 }, 500_000.0),
-        (Fault::BitShift { select: 0, bits: 3, n: 4 }, 50_000.0),
+        // More bits than the gaps of a row: else both together could move the last chip to its place again, less its last bits.
+        (Fault::BitShift { select: 0, bits: 5, n: 4 }, 50_000.0),
         (Fault::Float { select: 0, level: 0xFF, n: 10 }, 50_000.0),
         (Fault::GapBits { bits: 1, n: 6 }, 50_000.0),
         (Fault::Revert { chips: Which::All }, 500_000.0),

@@ -1,5 +1,6 @@
 //! A source over simulated chips on the virtual clock, and what it delivered held against what the bench knows.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,8 +34,10 @@ pub(super) struct Rig {
     /// What was delivered so far.
     pub(super) n_delivered: u64,
     pub(super) n_flagged: u64,
+    /// The same, by chip.
+    pub(super) n_flagged_of: Vec<u64>,
     pub(super) n_suspect_blocks: u64,
-    /// Frames whose codes were not those of their index: `(frame, marked)`.
+    /// Frames in which a chip's codes were not those of their index: `(frame, every such chip was marked)`.
     pub(super) wrong: Vec<(u64, bool)>,
     pub(super) check: bool,
     next_frame: u64,
@@ -65,7 +68,7 @@ pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Se
     let mut source = Ads1299::new(board, open, Patience::Forever, &opening);
     let about = source.prove()?;
     let block = RawBlock::new(source.stream(), source.n_chips());
-    let notes = source.notes();
+    let (notes, n_chips) = (source.notes(), source.n_chips());
     Ok(Rig {
         source,
         truth,
@@ -77,6 +80,7 @@ pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Se
         stop: Stop::default(),
         n_delivered: 0,
         n_flagged: 0,
+        n_flagged_of: vec![0; n_chips],
         n_suspect_blocks: 0,
         wrong: Vec::new(),
         check: true,
@@ -122,41 +126,54 @@ impl Rig {
         self.n_suspect_blocks += u64::from(head.flags.has(Flags::SUSPECT));
         let block = std::mem::replace(&mut self.block, RawBlock::new(self.source.stream(), n_chips));
         let rows = block.codes().chunks_exact(n_channels).zip(block.status().chunks_exact(n_chips));
+        let chips: Vec<_> = (0..n_chips).map(|chip| self.source.board.channels_of(chip)).collect();
         for (i, (codes, status)) in rows.enumerate() {
             let frame = head.first_frame + i as u64;
-            let any = |condition| status.iter().any(|word| ChipStatus(*word).has(condition));
-            self.n_flagged += u64::from(any(ChipStatus::SUSPECT));
-            if self.check && !self.is_right(frame, codes) {
-                let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
-                self.wrong.push((frame, marks.into_iter().any(any)));
+            let has = |chip: usize, condition| ChipStatus(status[chip]).has(condition);
+            let suspect = |chip: &usize| has(*chip, ChipStatus::SUSPECT);
+            (0..n_chips).filter(suspect).for_each(|chip| self.n_flagged_of[chip] += 1);
+            self.n_flagged += u64::from((0..n_chips).any(|chip| suspect(&chip)));
+            if self.check {
+                let right = self.right_chips(frame, codes, &chips);
+                let wrong: Vec<usize> = (0..n_chips).filter(|chip| !right[*chip]).collect();
+                if !wrong.is_empty() {
+                    let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
+                    let is_marked = |chip: &usize| marks.into_iter().any(|mark| has(*chip, mark));
+                    self.wrong.push((frame, wrong.iter().all(is_marked)));
+                }
             }
         }
         self.block = block;
     }
 
-    /// Whether the codes are those of the frame. Since the chips were set up again the index may be off by one.
-    fn is_right(&mut self, frame: u64, codes: &[i32]) -> bool {
-        let fits = |offset: i64| {
+    /// Whether each chip's codes are those of the frame. Since the chips were set up again the index may be off by one.
+    fn right_chips(&mut self, frame: u64, codes: &[i32], chips: &[Range<usize>]) -> Vec<bool> {
+        let fit = |offset: i64| -> Vec<bool> {
             let conversion = frame.saturating_add_signed(offset);
-            codes.iter().enumerate().all(|(channel, code)| *code == counter_code(conversion, channel))
+            let fits = |channel: usize| codes[channel] == counter_code(conversion, channel);
+            chips.iter().map(|channels| channels.clone().all(fits)).collect()
         };
+        let right = fit(self.offset);
         let n_set_up = self.n_set_up();
-        if fits(self.offset) {
+        if right.iter().all(|right| *right) {
             self.n_set_up = n_set_up;
-            return true;
         }
-        if n_set_up == self.n_set_up {
-            return false;
+        if right.contains(&true) || n_set_up == self.n_set_up {
+            return right;
         }
-        // Elapsed time by the measured rate, to the nearest conversion, each time.
+        // Elapsed time by the measured rate, to the nearest conversion, each time; what most chips say, because one may be bad.
         let most = i64::try_from(n_set_up - self.n_set_up).unwrap();
-        match (1..=most).flat_map(|by| [self.offset - by, self.offset + by]).find(|offset| fits(*offset)) {
-            Some(offset) => {
+        let offsets: Vec<i64> = (1..=most).flat_map(|by| [self.offset - by, self.offset + by]).collect();
+        let n_right = |right: &Vec<bool>| right.iter().filter(|right| **right).count();
+        let best =
+            offsets.into_iter().rev().map(|offset| (offset, fit(offset))).max_by_key(|(_, right)| n_right(right));
+        match best.filter(|(_, right)| n_right(right) > 0) {
+            Some((offset, right)) => {
                 (self.offset, self.n_set_up) = (offset, n_set_up);
                 self.farthest = self.farthest.max(offset.abs());
-                true
+                right
             }
-            None => false,
+            None => right,
         }
     }
 
