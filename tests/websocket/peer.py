@@ -134,11 +134,12 @@ class Peer:
             assert received.opcode is Opcode.PING, f"nobody expects {received}"
 
     def take_block(self, data):
-        """A block of the counter signal follows the one before it, with nothing missing and every code right."""
+        """A block of the counter signal follows the one before it, every code right; what is missing between is told."""
         assert self.next_frame is not None, "a block came before the hello"
         magic, flags, first, n_frames, n_channels, missing = struct.unpack_from("<4s3xBQ8xHHI", data)
         assert (magic, n_channels, len(data)) == (b"BSG1", 1, 32 + 4 * n_frames), data[:32]
-        assert self.next_frame in (-1, first) and not missing and not flags & 1, f"frames are missing before {first}, after {self.next_frame}"
+        follows = self.next_frame == -1 or self.next_frame + missing == first
+        assert follows and bool(missing) == bool(flags & 1), f"{missing} frames are told missing before {first}, after {self.next_frame}"
         expected = [(index * 64) % 2**24 - 2**23 for index in range(first, first + n_frames)]
         assert list(struct.unpack_from(f"<{n_frames}i", data, 32)) == expected, f"wrong codes in the block at {first}"
         self.next_frame = first + n_frames
