@@ -18,7 +18,7 @@ use super::proof::prove;
 use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
 use super::registers::Registers;
-use super::trouble::{ChipAccount, Trouble};
+use super::trouble::{ChipAccount, SILENCE_NS, Trouble};
 use super::wire::{Unwired, Wire};
 use crate::block::{Cause, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
@@ -26,9 +26,6 @@ use crate::source::{Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, Sour
 
 /// The longest wait for an edge before the loop turns, so that it can be seen to be alive and be told to stop.
 const TURN_NS: u64 = 100_000_000;
-
-/// This long without an edge, and the converter is set up again.
-const SILENCE_NS: u64 = 500_000_000;
 
 /// An episode of missed conversions has ended after this long without one.
 const EPISODE_NS: u64 = 1_000_000_000;
@@ -152,9 +149,11 @@ impl Ads1299 {
                 return Some(frame);
             }
             Ok(Read::Nothing) => {
-                if now_ns.saturating_sub(self.last_edge_ns) > SILENCE_NS && !self.trouble.wanted {
-                    self.notes.note(Note::NoEdges { frame: self.next_frame });
-                    self.trouble.wanted = true;
+                if now_ns.saturating_sub(self.last_edge_ns) > SILENCE_NS {
+                    if !self.trouble.wanted {
+                        self.notes.note(Note::NoEdges { frame: self.next_frame });
+                    }
+                    self.hurry();
                 }
             }
             Ok(Read::Failed(index, error)) => {
@@ -165,7 +164,8 @@ impl Ads1299 {
             }
             Err(error) => {
                 self.wire_failed(self.next_frame, error);
-                (self.trouble.wanted, self.trouble.reopen) = (true, true);
+                self.trouble.reopen = true;
+                self.hurry();
             }
         }
         None
@@ -234,7 +234,10 @@ impl Ads1299 {
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
     fn read_back(&mut self, frame: &Frame) {
-        if self.board.read_mode != ReadMode::Rdata || self.trouble.wanted || !self.read_back.is_due(frame.index) {
+        // Chips that are known to be bad keep nobody from looking at the others.
+        let distrusted = self.trouble.distrusted;
+        let in_trouble = self.trouble.wanted && !distrusted.contains(&true);
+        if self.board.read_mode != ReadMode::Rdata || in_trouble || !self.read_back.is_due(frame.index) {
             return;
         }
         let next_ns = self.reader.clock().instant_ns(frame.index + 1);
@@ -242,11 +245,11 @@ impl Ads1299 {
             return;
         }
         let mut control = Control { wire: &mut *self.wire, board: &self.board };
-        match self.read_back.look(&mut control, &self.wanted, frame.index) {
+        match self.read_back.look(&mut control, &self.wanted, frame.index, &distrusted) {
             Ok(None) => {}
-            Ok(Some((first, doubt))) => {
+            Ok(Some((first, chip, doubt))) => {
                 self.notes.note(Note::Doubted { first, next: frame.index + 1, doubt });
-                self.trouble.wanted = true;
+                (self.trouble.wanted, self.trouble.ask_ns, self.trouble.distrusted[chip]) = (true, 0, true);
             }
             Err(error) => {
                 self.failed_in_a_row += 1;

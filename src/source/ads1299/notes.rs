@@ -128,6 +128,8 @@ pub enum Note {
         error: ProofError,
         /// Seconds until the next attempt.
         again_s: u64,
+        /// Other chips were, and convert: the next attempt is not before this one answers.
+        others_go_on: bool,
     },
 }
 
@@ -344,8 +346,12 @@ fn tell(note: &Note, stream: &Stream) {
         Note::SetUp { frame, n_frames } => {
             tracing::info!("ads1299: the converter converts again from frame {frame} on; {n_frames} were lost");
         }
-        Note::SetUpFailed { error, again_s } => {
+        Note::SetUpFailed { error, again_s, others_go_on: false } => {
             tracing::error!("ads1299: setting up failed: {error}; again in {again_s} s");
         }
+        Note::SetUpFailed { error, again_s, others_go_on: true } => tracing::error!(
+            "ads1299: setting up failed: {error}; the other chips go on, what this one gives is flagged suspect; again in \
+             {again_s} s, or when it answers"
+        ),
     }
 }

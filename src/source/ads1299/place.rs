@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::board::LeadOffMode;
+use super::board::{LeadOffMode, ReadMode};
 use super::chain::Ads1299;
 use super::notes::{Doubt, Note};
 use super::reader::Frame;
@@ -14,7 +14,7 @@ use crate::block::{ChipStatus, Flags, RawBlock};
 const SUSPECT: u32 = 4;
 
 /// At this account, 25 suspect frames in a row or one in four for longer, the chips are set up again.
-const SUSPECT_MAX: u32 = 100;
+pub(super) const SUSPECT_MAX: u32 = 100;
 
 impl Ads1299 {
     /// Decodes and checks a frame into row `n` of `block`; answers its flags.
@@ -23,7 +23,7 @@ impl Ads1299 {
     pub(super) fn place(&mut self, frame: &Frame, block: &mut RawBlock, n: usize) -> Flags {
         let (n_channels, n_chips) = (self.board.channels.len(), self.board.layout.n_chips());
         let mut flags = Flags::default();
-        let mut suspects = false;
+        let mut n_suspects = 0;
         let mut noted = self.n_suspect > 0;
         for chip in 0..n_chips {
             let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
@@ -34,10 +34,13 @@ impl Ads1299 {
                 status = status.with(ChipStatus::SUSPECT);
                 doubt = doubt.or(Some(Doubt::Torn));
             }
+            if self.trouble.distrusted[chip] {
+                status = status.with(ChipStatus::SUSPECT);
+            }
             block.status_mut()[n * n_chips + chip] = status.0;
             if status.has(ChipStatus::SUSPECT) {
                 self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
-                suspects = true;
+                n_suspects += 1;
                 self.doubted(chip, frame, doubt);
             } else if self.accounts[chip].suspect > 0 {
                 self.accounts[chip].suspect -= 1;
@@ -61,13 +64,19 @@ impl Ads1299 {
             }
             self.electrodes(chip, status);
         }
-        if suspects {
+        if self.trouble.unseen && n_suspects < n_chips {
+            (self.trouble.unseen, self.trouble.unwell) = (false, false);
+        }
+        if n_suspects > 0 {
             flags = flags.with(Flags::SUSPECT);
             self.n_suspect += 1;
         } else if self.n_suspect > 0 && self.accounts.iter().all(|account| account.suspect == 0) {
             self.notes.note(Note::Trusted { frame: frame.index, n_frames: self.n_suspect });
             self.n_suspect = 0;
-            (self.trouble.pause_s, self.trouble.again_ns, self.trouble.unwell) = (0, 0, false);
+            (self.trouble.well_ns, self.trouble.unwell) = (self.wire.now_ns(), false);
+            // Back by itself before it was set up. Whether its registers are what they were is seen within a second where they
+            // can be read.
+            self.trouble.wanted &= self.trouble.reopen || self.board.read_mode == ReadMode::Rdatac;
             self.signs.failing.store(false, Ordering::Relaxed);
         }
         self.triggers(frame.index, ChipStatus(block.status_mut()[n * n_chips]));
@@ -91,7 +100,14 @@ impl Ads1299 {
         }
         account.suspect = (account.suspect + SUSPECT).min(SUSPECT_MAX);
         // A torn frame is the thread's lateness, not the chip's fault.
-        if account.suspect < SUSPECT_MAX || frame.torn || self.trouble.wanted {
+        if account.suspect < SUSPECT_MAX || frame.torn {
+            return;
+        }
+        if !self.trouble.distrusted[chip] {
+            // Whatever other chip is asked from time to time: this one was not set up yet.
+            self.trouble.ask_ns = 0;
+        }
+        if self.trouble.wanted {
             return;
         }
         self.trouble.wanted = true;

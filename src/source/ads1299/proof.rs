@@ -78,7 +78,12 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     Ok(Proof { ids, registers, readable, rate_hz, jitter_us, gap_bits, spi_clock_hz, self_test })
 }
 
-/// Brings the chips back to their configuration without asking what is known: after a fault, on the running daemon.
+/// Brings the chips back to their configuration without asking what is known: after a fault, on the running daemon. `proven`
+/// says of every chip whether it came back; one that did not keeps none of the others from it. Those down a row that cannot
+/// be asked are proven by their data.
+///
+/// # Errors
+/// What is wrong with the first chip that did not come back; or a wire refused, and none did.
 ///
 /// Real time: no allocation, no locks, no logging; waits for the chips.
 pub(super) fn set_up_again(
@@ -86,20 +91,50 @@ pub(super) fn set_up_again(
     board: &Board,
     registers: &[Registers],
     readable: &[bool],
+    proven: &mut [bool],
 ) -> Result<(), ProofError> {
     let mut control = Control { wire, board };
+    proven.fill(false);
     power_up(&mut control)?;
+    let mut first = None;
+    let mut n_there = 0;
     for (chip, wanted) in board.layout.models.iter().enumerate() {
         if readable[chip] {
             let mut id = [0];
             control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
             if Model::of_id(id[0]) != Some(*wanted) {
-                return Err(ProofError::Id { chip, id: id[0], wanted: *wanted });
+                first = first.or(Some((chip, ProofError::Id { chip, id: id[0], wanted: *wanted })));
+                continue;
             }
+            (proven[chip], n_there) = (true, n_there + 1);
         }
     }
+    if let (0, Some((_, error))) = (n_there, first) {
+        return Err(error);
+    }
     switch_reference(&mut control, registers)?;
-    write_all(&mut control, registers, readable)
+    for (select, place) in board.layout.selects.iter().enumerate() {
+        let mut chips = place.first_chip..place.first_chip + place.part_bits.len();
+        if !chips.any(|chip| proven[chip]) {
+            // It would hear what it must not, where it comes back at this very moment and streams.
+            continue;
+        }
+        let difference = write_select(&mut control, select, registers, readable)?;
+        first = [first, difference].into_iter().flatten().min_by_key(|(chip, _)| *chip);
+    }
+    for (chip, proven) in proven.iter_mut().enumerate() {
+        *proven = !readable[chip] || (*proven && answers_rightly(&mut control, chip, registers)?);
+    }
+    first.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Whether all registers of `chip` are as wanted, its ID too.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn answers_rightly(control: &mut Control<'_>, chip: usize, wanted: &[Registers]) -> Result<bool, ProofError> {
+    let found = control.read_all(chip).map_err(|error| ProofError::Wire { chip, error })?;
+    let is_there = Model::of_id(found[address::ID]) == Some(control.board.layout.models[chip]);
+    Ok(is_there && first_difference(control.board, chip, &wanted[chip], &found).is_none())
 }
 
 fn of_select(control: &Control<'_>, select: usize, error: WireError) -> ProofError {
@@ -216,34 +251,46 @@ fn switch_reference(control: &mut Control<'_>, wanted: &[Registers]) -> Result<(
 }
 
 /// Writes every register of every chip and compares what is read back.
-///
-/// Real time: no allocation, no locks, no logging; waits for the chips.
 pub(super) fn write_all(control: &mut Control<'_>, wanted: &[Registers], readable: &[bool]) -> Result<(), ProofError> {
     for select in 0..control.board.layout.selects.len() {
-        let first_chip = control.board.layout.selects[select].first_chip;
-        let n_chips = control.board.layout.selects[select].part_bits.len();
-        let mut difference = None;
-        for _ in 0..WRITE_TRIES {
-            let registers = &wanted[first_chip];
-            for (first, last) in [(address::CONFIG1, address::LOFF_FLIP), (address::GPIO, address::CONFIG4)] {
-                control
-                    .write(select, first, &registers[first..=last])
-                    .map_err(|error| of_select(control, select, error))?;
-            }
-            difference = None;
-            for chip in (first_chip..first_chip + n_chips).filter(|chip| readable[*chip]) {
-                let found = control.read_all(chip).map_err(|error| ProofError::Wire { chip, error })?;
-                difference = difference.or(first_difference(control.board, chip, &wanted[chip], &found));
-            }
-            if difference.is_none() {
-                break;
-            }
-        }
-        if let Some(error) = difference {
+        if let Some((_, error)) = write_select(control, select, wanted, readable)? {
             return Err(error);
         }
     }
     Ok(())
+}
+
+/// Writes every register of the chips behind `select`, and again where what is read back differs; answers the first chip
+/// that still does, and how.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn write_select(
+    control: &mut Control<'_>,
+    select: usize,
+    wanted: &[Registers],
+    readable: &[bool],
+) -> Result<Option<(usize, ProofError)>, ProofError> {
+    let first_chip = control.board.layout.selects[select].first_chip;
+    let n_chips = control.board.layout.selects[select].part_bits.len();
+    let mut difference = None;
+    for _ in 0..WRITE_TRIES {
+        let registers = &wanted[first_chip];
+        for (first, last) in [(address::CONFIG1, address::LOFF_FLIP), (address::GPIO, address::CONFIG4)] {
+            control
+                .write(select, first, &registers[first..=last])
+                .map_err(|error| of_select(control, select, error))?;
+        }
+        difference = None;
+        for chip in (first_chip..first_chip + n_chips).filter(|chip| readable[*chip]) {
+            let found = control.read_all(chip).map_err(|error| ProofError::Wire { chip, error })?;
+            let differs = first_difference(control.board, chip, &wanted[chip], &found);
+            difference = difference.or(differs.map(|error| (chip, error)));
+        }
+        if difference.is_none() {
+            break;
+        }
+    }
+    Ok(difference)
 }
 
 /// The first register of `chip` that is not as wanted, or whose fixed bits are wrong.

@@ -71,7 +71,8 @@ impl ReadBack {
         self.next_frame = frame + self.every;
     }
 
-    /// Reads the next register. A difference answers the first frame after it was last right, and what was found.
+    /// Reads the next register of a chip that is not `distrusted`. A difference answers the first frame after it was last
+    /// right, the chip, and what was found.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
     pub(super) fn look(
@@ -79,7 +80,14 @@ impl ReadBack {
         control: &mut Control<'_>,
         wanted: &[Registers],
         frame: u64,
-    ) -> Result<Option<(u64, Doubt)>, WireError> {
+        distrusted: &[bool],
+    ) -> Result<Option<(u64, usize, Doubt)>, WireError> {
+        let n_places = self.places.len();
+        let good = |place: &usize| !distrusted[self.places[*place].0];
+        let Some(next) = (self.next..self.next + n_places).map(|place| place % n_places).find(good) else {
+            return Ok(None);
+        };
+        self.next = next;
         let (chip, address) = self.places[self.next];
         let wanted = wanted[chip][address];
         let mask = compared_bits(address, wanted) & control.board.layout.models[chip].present_bits(address);
@@ -92,7 +100,7 @@ impl ReadBack {
         self.next_frame = frame + self.every;
         let read = read[0];
         if (wanted ^ read) & mask != 0 {
-            return Ok(Some((self.proven[self.next] + 1, Doubt::Register { chip, address, wanted, read })));
+            return Ok(Some((self.proven[self.next] + 1, chip, Doubt::Register { chip, address, wanted, read })));
         }
         self.proven[self.next] = frame;
         self.next = (self.next + 1) % self.places.len();

@@ -7,16 +7,29 @@ use super::chain::Ads1299;
 use super::control::{Control, command};
 use super::fault::ProofError;
 use super::notes::{Doubt, Note};
+use super::place::SUSPECT_MAX;
 use super::proof::set_up_again;
-use super::registers::CLOCK_HZ;
+use super::registers::{CLOCK_HZ, Model, address};
+use super::settings::CHIPS_MAX;
 use super::wire::{Edge, WireError};
 use crate::source::SpiErrorKind;
 
 /// So many conversions in a row whose transfer failed, and the device is opened again.
 const FAILURES_MAX: u32 = 10;
 
-/// The pause after the first attempt to set up that failed, and the longest, seconds. It doubles.
+/// The pause after the first attempt to set up, and the longest, seconds. It doubles where other chips are good, because each
+/// attempt costs their data.
 const PAUSE_S: (u64, u64) = (1, 60);
+
+/// Chips that were well for so long have left their trouble behind: the next pause is the shortest.
+const WELL_NS: u64 = 10_000_000_000;
+
+/// A chip that does not answer is asked again after this pause; after the longer one where the answer takes more than a
+/// conversion, which is then missed.
+const ASK_NS: (u64, u64) = (1_000_000_000, 10_000_000_000);
+
+/// This long without an edge, and the chips are set up again.
+pub(super) const SILENCE_NS: u64 = 500_000_000;
 
 /// So many frames in a row with conversions missing before them that only time tells of, and the chips are set up again.
 const THIN_MAX: u32 = 25;
@@ -52,11 +65,22 @@ pub(super) struct Trouble {
     pub(super) resumed: u64,
     /// They could not be set up, and do not convert: whatever edge comes means nothing.
     pub(super) idle: bool,
-    /// Not well since chips failed, until a frame is good: what is lost meanwhile is lost to setting up.
+    /// Not well since chips failed, until they were set up and one of them is good: of what is lost meanwhile, what was never
+    /// made is lost to setting up.
     pub(super) unwell: bool,
-    /// The last attempt failed, or its chips fail again.
+    /// They were, and none of them has been seen to be good.
+    pub(super) unseen: bool,
+    /// Chips whose registers are known not to be right: whatever they give is suspect until they were set up.
+    pub(super) distrusted: [bool; CHIPS_MAX],
+    /// The pause after the last attempt, and when the next one may be.
     pub(super) pause_s: u64,
     pub(super) again_ns: u64,
+    /// It failed.
+    pub(super) failed: bool,
+    /// When a chip that does not answer is asked next.
+    pub(super) ask_ns: u64,
+    /// Since when all is well.
+    pub(super) well_ns: u64,
     /// When conversions were missed last: an episode ends with a second without.
     pub(super) missed_ns: Option<u64>,
     /// Frames in a row before which conversions passed without an interrupt, and the first of them.
@@ -112,7 +136,8 @@ impl Ads1299 {
             self.notes.note(Note::Wire { frame, error });
         }
         if error == WireError::SpiTimeout || self.failed_in_a_row >= FAILURES_MAX {
-            (self.trouble.wanted, self.trouble.reopen) = (true, true);
+            self.trouble.reopen = true;
+            self.hurry();
         }
     }
 
@@ -135,11 +160,21 @@ impl Ads1299 {
         }
     }
 
-    /// Whether the chips are to be set up again now.
+    /// All chips are concerned: they are set up again after the shortest pause, whatever one bad chip made of it.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn hurry(&mut self) {
+        let soon_ns = self.wire.now_ns() + PAUSE_S.0 * 1_000_000_000;
+        let trouble = &mut self.trouble;
+        trouble.wanted = true;
+        (trouble.again_ns, trouble.ask_ns) = (trouble.again_ns.min(soon_ns), trouble.ask_ns.min(soon_ns));
+    }
+
+    /// Whether the chips are to be set up again now, or to be asked.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn is_due(&self) -> bool {
-        self.trouble.wanted && self.wire.now_ns() >= self.trouble.again_ns
+        self.trouble.wanted && self.wire.now_ns() >= self.trouble.again_ns.max(self.trouble.ask_ns)
     }
 
     /// Sets the chips up again. True: frames can be expected.
@@ -147,54 +182,113 @@ impl Ads1299 {
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     pub(super) fn recover(&mut self) -> bool {
         self.signs.failing.store(true, Ordering::Relaxed);
+        let before_ns = self.wire.now_ns();
+        if self.is_in_vain() {
+            let now_ns = self.wire.now_ns();
+            // Half a conversion is gone already: its frame was read.
+            let is_dear = (now_ns - before_ns) as f64 > self.reader.clock().period_ns() / 2.0;
+            self.trouble.ask_ns = now_ns + if is_dear { ASK_NS.1 } else { ASK_NS.0 };
+            return true;
+        }
         self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
         self.notes.note(Note::SettingUp { frame: self.next_frame });
-        // Where chips are good, setting up costs their data: it is tried less and less often.
-        let some_are_good = self.accounts.iter().any(|account| account.suspect == 0)
-            && self.accounts.iter().any(|account| account.suspect > 0);
+        let some_are_good = self.some_are_good();
         if !self.trouble.fresh {
             // Conversions that were made while the thread was held up were missed; those after them never were.
             let edges = self.reader.take_edges(&mut *self.wire);
             self.trouble.reopen |= edges.is_err();
             self.trouble.made_until = self.reader.made_until(self.wire.now_ns());
         }
+        let was_well = self.trouble.well_ns > 0 && self.wire.now_ns() - self.trouble.well_ns > WELL_NS;
         let result = self.set_up();
         let trouble = &mut self.trouble;
-        trouble.pause_s = if some_are_good { (trouble.pause_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
+        let before_s = if was_well { 0 } else { trouble.pause_s };
+        trouble.pause_s = if some_are_good { (before_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
         trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
-        (trouble.wanted, trouble.reopen) = (false, false);
-        (trouble.fresh, trouble.unwell) = (true, true);
+        (trouble.wanted, trouble.reopen, trouble.well_ns) = (result.is_err(), false, 0);
+        (trouble.fresh, trouble.unwell, trouble.unseen) = (true, true, true);
         self.accounts.fill(ChipAccount::default());
         self.failed_in_a_row = 0;
-        self.last_edge_ns = self.wire.now_ns();
-        match result {
-            Ok(()) => {
-                self.trouble.idle = false;
-                // Not well until a frame has been seen to be good.
-                self.n_suspect = self.n_suspect.max(1);
-                true
-            }
-            Err(error) => {
-                self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s });
-                self.trouble.wanted = true;
-                // Behind selects of their own the other chips may convert all the same: their data are worth having.
-                let starts = self.board.layout.selects.len() > 1 && self.start_again().is_ok();
-                self.trouble.idle = !starts;
-                starts
-            }
+        // Not well until a frame has been seen to be good.
+        self.n_suspect = self.n_suspect.max(1);
+        self.trouble.failed = result.is_err();
+        // The other chips' data are worth having.
+        let some_convert = self.trouble.distrusted[..self.accounts.len()].contains(&false);
+        if let Err(error) = result {
+            self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s, others_go_on: some_convert });
         }
+        self.last_edge_ns = self.wire.now_ns();
+        let started = if some_convert { self.start_again() } else { Ok(()) };
+        if let Err(error) = started {
+            self.wire_failed(self.next_frame, error);
+        }
+        self.trouble.idle = !some_convert || started.is_err();
+        self.trouble.wanted |= self.trouble.idle;
+        !self.trouble.idle
+    }
+
+    /// Whether there are chips that are good.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn some_are_good(&self) -> bool {
+        let mut chips = self.accounts.iter().zip(&self.trouble.distrusted);
+        chips.any(|(account, distrusted)| account.suspect == 0 && !*distrusted)
+    }
+
+    /// Whether setting up would cost the good chips' data for nothing: no chip that could not be set up last time has
+    /// answered since. To ask costs nothing, or a conversion.
+    ///
+    /// Real time: no allocation, no locks, no logging; waits for the transfers alone.
+    fn is_in_vain(&mut self) -> bool {
+        let frames_come = self.wire.now_ns().saturating_sub(self.last_edge_ns) < SILENCE_NS;
+        let failed = self.trouble.failed && !self.trouble.reopen;
+        if self.board.read_mode != ReadMode::Rdata || !failed || !frames_come || !self.some_are_good() {
+            return false;
+        }
+        let mut n_silent = 0;
+        for chip in 0..self.accounts.len() {
+            if !self.trouble.distrusted[chip] {
+                if self.accounts[chip].suspect == SUSPECT_MAX {
+                    // Another one, which was not tried.
+                    return false;
+                }
+                continue;
+            }
+            if !self.read_back.readable()[chip] || self.answers(chip) {
+                return false;
+            }
+            n_silent += 1;
+        }
+        n_silent > 0
+    }
+
+    fn answers(&mut self, chip: usize) -> bool {
+        let layout = &self.board.layout;
+        let mut control = Control { wire: &mut *self.wire, board: &self.board };
+        let mut id = [0];
+        // A chip that comes back streams.
+        let answer = control
+            .command(layout.place(chip).0, command::SDATAC)
+            .and_then(|()| control.read(chip, address::ID, &mut id));
+        answer.is_ok() && Model::of_id(id[0]) == Some(layout.models[chip])
     }
 
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     fn set_up(&mut self) -> Result<(), ProofError> {
-        let of_wire = |error| ProofError::Wire { chip: 0, error };
+        let n_chips = self.accounts.len();
+        let mut proven = [true; CHIPS_MAX];
+        proven[..n_chips].fill(false);
+        let mut result = Ok(());
         if self.trouble.reopen {
-            self.wire.reopen().map_err(of_wire)?;
-            self.trouble.reopened = true;
+            result = self.wire.reopen().map_err(|error| ProofError::Wire { chip: 0, error });
+            self.trouble.reopened |= result.is_ok();
         }
-        let readable = self.read_back.readable();
-        set_up_again(&mut *self.wire, &self.board, &self.wanted, readable)?;
-        self.start_again().map_err(of_wire)
+        if result.is_ok() {
+            let readable = self.read_back.readable();
+            result = set_up_again(&mut *self.wire, &self.board, &self.wanted, readable, &mut proven[..n_chips]);
+        }
+        self.trouble.distrusted = proven.map(|proven| !proven);
+        result
     }
 
     /// Real time: no allocation, no locks, no logging; waits for the chips.

@@ -129,7 +129,9 @@ fn chips_whose_frames_are_wrong_are_flagged_and_set_up_again() {
     ] {
         let rig = minute("", fault);
         let [missed, spi, reinit] = losses(&rig);
-        assert_eq!((missed, spi), (0, 0), "{fault:?}");
+        // The last chip of a row is asked whether it is back, which takes two conversions, after one second and after ten more.
+        let asked = if let Fault::Zeros { .. } = fault { 2 * 2 } else { 0 };
+        assert!(missed <= asked && spi == 0, "{fault:?}: {missed} {spi}");
         assert!(reinit > 0 && rig.n_flagged >= 25, "{fault:?}: {:?}", rig.told);
     }
 }

@@ -1,5 +1,6 @@
 //! The driver against the simulated chips, on a clock that only its own waits and transfers move.
 
+mod bad_chip;
 mod faults;
 mod late_reads;
 mod lead_off;

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::source::ads1299::simulated::{Fault, Note, Setup, SimulatedWire, Truth, Violation};
+use crate::source::ads1299::simulated::{Fault, Note, Setup, SimulatedWire, Truth, Violation, Which};
 use crate::source::ads1299::wire::{Edge, Hz, Pin, Shape, Wire, WireError};
 
 /// Four cycles of the slowest clock that the chip allows, 1.5 MHz, would be 2.7 us; boards here have 2.048 MHz.
@@ -19,7 +19,10 @@ fn excused(setup: &Setup) -> Vec<Violation> {
     for planned in &setup.faults {
         violations.extend(match planned.fault {
             // The chip streams again, as after power-up, and is read and asked until that is found.
-            Fault::Revert { .. } | Fault::SdatacIgnored { .. } => Some(Violation::Streaming),
+            // So it does when its clock comes back.
+            Fault::Revert { .. } | Fault::SdatacIgnored { .. } | Fault::NoClock { chips: Which::Chip(_), .. } => {
+                Some(Violation::Streaming)
+            }
             _ => None,
         });
     }
