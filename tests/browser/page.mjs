@@ -46,6 +46,8 @@ async function open(browser, shape, complaints, prepare = () => {}) {
   page.on("response", (answer) => answer.status() >= 400 && complaints.push(`${answer.status()} for ${answer.url()}`));
   await page.goto(url, { timeout: START_WITHIN_MS });
   await until(page, () => window.biosigd?.framesDrawn > 0, null, START_WITHIN_MS, "no frame was drawn");
+  const simulated = () => [...document.querySelectorAll("#ledger .flag")].some((flag) => flag.textContent === "simulated, not measured" && flag.checkVisibility());
+  await until(page, simulated, null, START_WITHIN_MS, "nothing says that the signals are simulated");
   return page;
 }
 

@@ -27,6 +27,8 @@ export function showStatus(status, why) {
   by("login").hidden = why !== NEEDS_TOKEN;
   say(by("recording-minutes"), recording?.active ? minutes(recording.seconds) : "");
   by("recording").title = recording?.active ? recording.file : "";
+  // In a colour and in a word: what was simulated must never pass for a measurement.
+  by("source").dataset.simulated = Boolean(status?.source?.simulated);
   say(by("source"), status ? `${status.source.kind}${status.source.simulated ? ", simulated" : ""}` : "–");
   say(by("rate"), status ? `${rate(status.rate_hz)}${channels(status)}` : "–");
   say(by("clients"), status ? count(status.clients) : "–");
