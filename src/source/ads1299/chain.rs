@@ -153,7 +153,8 @@ impl Ads1299 {
                     if !self.trouble.wanted {
                         self.notes.note(Note::NoEdges { frame: self.next_frame });
                     }
-                    self.hurry();
+                    // Chips whose clock came back before they were set up would have an index that is a guess.
+                    self.set_up_now();
                 }
             }
             Ok(Read::Failed(index, error)) => {
@@ -180,7 +181,10 @@ impl Ads1299 {
             impedance.begin_anew();
         }
         if n_frames > 0 && self.chips_were_down(frame) {
-            (self.trouble.wanted, self.trouble.unwell) = (true, true);
+            // What they give has an index that is a guess, and perhaps the registers of a reset.
+            self.trouble.distrusted[..self.accounts.len()].fill(true);
+            self.trouble.unwell = true;
+            self.set_up_now();
         }
         if self.trouble.fresh {
             self.notes.note(Note::SetUp { frame: frame.index, n_frames });
@@ -205,29 +209,6 @@ impl Ads1299 {
         self.failed = 0;
         self.next_frame = frame.index;
         self.edges_before = self.reader.counts();
-    }
-
-    /// Of the conversions between the last placed frame and `index`, those that the chips did not make.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn never_made(&self, index: u64) -> u64 {
-        let silent = self.reader.counts().silent - self.edges_before.silent;
-        if self.trouble.fresh {
-            let set_up = self.trouble.resumed.saturating_sub(self.trouble.made_until.max(self.next_frame));
-            (set_up + silent).min(index - self.next_frame)
-        } else if self.trouble.unwell {
-            silent.min(index - self.next_frame)
-        } else {
-            0
-        }
-    }
-
-    /// Whether the conversions before `frame` were not missed but never made: no interrupt was counted for them, and the
-    /// frame after them is wrong.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    fn chips_were_down(&self, frame: &Frame) -> bool {
-        self.reader.counts().silent > self.edges_before.silent && !self.checker.is_in_sync(self.reader.bytes(frame))
     }
 
     /// Reads a register back where there is time for it before the next conversion.

@@ -90,15 +90,14 @@ impl Checker {
         }
     }
 
-    /// Whether what is known of every chip's status word is so in the frame's `bytes`.
+    /// Whether what is known of the first chip's status word is so in the frame's `bytes`.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn is_in_sync(&self, bytes: &[u8]) -> bool {
-        self.chips.iter().all(|chip| {
-            let mut word = [0; 3];
-            frame::take_bits(bytes, chip.part_bit, &mut word);
-            u32::from_be_bytes([0, word[0], word[1], word[2]]) & chip.known_mask == chip.known
-        })
+    pub(super) fn is_first_in_sync(&self, bytes: &[u8]) -> bool {
+        let first = &self.chips[0];
+        let mut word = [0; 3];
+        frame::take_bits(bytes, first.part_bit, &mut word);
+        u32::from_be_bytes([0, word[0], word[1], word[2]]) & first.known_mask == first.known
     }
 
     /// Says of the frame that is checked next whether frames are missing before it.
@@ -145,7 +144,8 @@ impl Checker {
                 // Told once: from the second on they are flagged themselves.
                 first = if beyond == 1 { chip.before_index + u64::from(!chip.unproven) } else { index };
             }
-        } else {
+        } else if doubt.is_none() {
+            // What is wrong by itself hides no frame that comes again after it.
             chip.before[..chip.n_bytes].copy_from_slice(part);
             (chip.before_index, chip.repeats) = (index, 0);
             chip.unproven = self.after_gap || chip.suspect;

@@ -119,14 +119,15 @@ impl ConversionClock {
     }
 
     /// The conversion of an edge. Where time and the count of interrupts agree, theirs; after many conversions the estimate of
-    /// the period leaves more room. Else what time says, and the count only where time is in doubt.
+    /// the period leaves more room, to both sides. Else what time says, and the count only where time is in doubt.
     fn announced(&self, at_ns: u64, n_interrupts: u64) -> u64 {
         let periods = self.periods_until(at_ns);
-        let room = (EARLY + periods.abs() * PERIOD_DOUBT).min(0.5);
-        if (periods - n_interrupts as f64).abs() < room {
+        let drift = periods.abs() * PERIOD_DOUBT;
+        if (periods - n_interrupts as f64).abs() < (EARLY + drift).min(0.5) {
             return self.index + n_interrupts;
         }
-        let (late, early) = (self.newest_at(at_ns, GUARD), self.newest_at(at_ns, EARLY));
+        let guard = (GUARD + drift).min(0.5);
+        let (late, early) = (self.newest_at(at_ns, guard), self.newest_at(at_ns, guard.max(EARLY)));
         if late != early && self.index + n_interrupts != early { late } else { early }
     }
 
@@ -211,6 +212,19 @@ mod tests {
         assert_eq!(clock.edge(true_ns(16_001, 0.0), 1), 16_001);
         assert_eq!(clock.newest_at(true_ns(16_005, 0.0) + 240_000, 0.0), 16_005);
         assert!(clock.instant_ns(16_010).abs_diff(true_ns(16_010, 0.0)) < 4000);
+    }
+
+    #[test]
+    fn after_a_long_sleep_with_a_spurious_edge_in_it_the_nearest_conversion_is_meant() {
+        for ppm in [-40.0, -20.0, 0.0, 20.0, 40.0] {
+            let mut clock = ConversionClock::new(PERIOD, 0, true_ns(0, 0.0));
+            for index in 1..10_000 {
+                clock.edge(true_ns(index, 0.0), 1);
+            }
+            // The converter has drifted while nobody looked.
+            let slept_ns = (6250.0 * PERIOD * (1.0 - ppm * 1e-6)) as u64;
+            assert_eq!(clock.edge(true_ns(9_999, 0.0) + slept_ns, 6251), 16_249, "{ppm} ppm");
+        }
     }
 
     #[test]

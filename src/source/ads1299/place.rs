@@ -13,8 +13,17 @@ use crate::block::{ChipStatus, Flags, RawBlock};
 /// fills it all the same.
 const SUSPECT: u32 = 4;
 
+/// What is found farther on is another chip's word, or chance.
+const SLIP_MAX: usize = 16;
+
 /// At this account, 25 suspect frames in a row or one in four for longer, the chips are set up again.
 pub(super) const SUSPECT_MAX: u32 = 100;
+
+/// A few bits too many came before this chip's. They may have come within the bits of the chip before it in the row, whose
+/// nibble is right all the same.
+fn has_slipped(doubt: &Doubt) -> bool {
+    matches!(doubt, Doubt::Sync { shift_bits: Some(1..=SLIP_MAX), .. })
+}
 
 impl Ads1299 {
     /// Decodes and checks a frame into row `n` of `block`; answers its flags.
@@ -25,26 +34,46 @@ impl Ads1299 {
         let mut flags = Flags::default();
         let mut n_suspects = 0;
         let mut noted = self.n_suspect > 0;
-        for chip in 0..n_chips {
+        let mut strays = false;
+        let mut findings = [None; CHIPS_MAX];
+        for (chip, finding) in findings[..n_chips].iter_mut().enumerate() {
             let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
-            let finding = self.checker.check(chip, frame.index, self.reader.bytes(frame), codes);
+            *finding = Some(self.checker.check(chip, frame.index, self.reader.bytes(frame), codes));
+        }
+        for chip in 0..n_chips {
+            let Some(finding) = findings[chip] else { continue };
+            let behind = findings.get(chip + 1).copied().flatten().and_then(|behind| behind.doubt);
+            let slip = behind.filter(|doubt| has_slipped(doubt) && self.board.layout.place(chip + 1).1 > 0);
+            // A chip that lost its registers streams, and is right now and then: it takes its next frame in while the bits of
+            // those behind it pass.
+            strays &= self.board.layout.place(chip).1 > 0;
+            let torn = frame.torn || strays;
+            let account = &self.accounts[chip];
+            let in_trouble = self.trouble.distrusted[chip] || account.full;
+            strays |= in_trouble && (account.mixed || frame.late);
             let mut status = finding.status;
-            let mut doubt = finding.doubt;
-            if frame.torn {
-                status = status.with(ChipStatus::SUSPECT);
+            let mut doubt = finding.doubt.or(slip);
+            if torn {
                 doubt = doubt.or(Some(Doubt::Torn));
             }
+            if torn || slip.is_some() {
+                status = status.with(ChipStatus::SUSPECT);
+            }
             if self.trouble.distrusted[chip] {
+                status = status.with(ChipStatus::SUSPECT);
+            }
+            if status.has(ChipStatus::SUSPECT) {
+                self.doubted(chip, frame, doubt);
+            } else {
+                self.accounts[chip].looked_well();
+            }
+            if self.accounts[chip].full {
                 status = status.with(ChipStatus::SUSPECT);
             }
             block.status_mut()[n * n_chips + chip] = status.0;
             if status.has(ChipStatus::SUSPECT) {
                 self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
                 n_suspects += 1;
-                self.doubted(chip, frame, doubt);
-            } else if self.accounts[chip].suspect > 0 {
-                self.accounts[chip].suspect -= 1;
-                self.accounts[chip].mixed = true;
             }
             if let Some(doubt) = doubt {
                 let stuck = matches!(doubt, Doubt::SameCode { .. });
@@ -103,6 +132,7 @@ impl Ads1299 {
         if account.suspect < SUSPECT_MAX || frame.torn {
             return;
         }
+        account.full = true;
         if !self.trouble.distrusted[chip] {
             // Whatever other chip is asked from time to time: this one was not set up yet.
             self.trouble.ask_ns = 0;

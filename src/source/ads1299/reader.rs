@@ -82,6 +82,8 @@ pub(super) struct Frame {
     pub(super) at_ns: u64,
     /// It may be torn: the read touched the next conversion where frames flow by themselves.
     pub(super) torn: bool,
+    /// The read touched the next conversion, which does no harm unless a chip that should wait for RDATA streams.
+    pub(super) late: bool,
     /// Where its bytes are, for [`Reader::bytes`].
     slot: usize,
 }
@@ -202,8 +204,8 @@ impl Reader {
                 continue;
             }
             let slot = self.free_slot();
-            let last = match self.transfer(wire, board, slot, first) {
-                Ok(last) => last.max(first),
+            let (last, ended) = match self.transfer(wire, board, slot, first) {
+                Ok((last, ended)) => (last.max(first), ended),
                 Err(error) => {
                     self.read = Some(first);
                     return Ok(Read::Failed(first, error));
@@ -216,7 +218,8 @@ impl Reader {
                 self.clock.instant_ns(first)
             };
             let torn = board.read_mode == ReadMode::Rdatac && last != first;
-            let mut candidate = Candidate { frame: Frame { index: first, at_ns, torn, slot }, last };
+            let frame = Frame { index: first, at_ns, torn, late: ended > first, slot };
+            let mut candidate = Candidate { frame, last };
             if last != first && board.read_mode == ReadMode::Rdata && board.layout.selects.len() > 1 {
                 self.counts.discarded += 1;
                 continue;
@@ -301,8 +304,14 @@ impl Reader {
     }
 
     /// Reads all selects into `slot`, once more where it fails and there is time. Answers the last conversion that can
-    /// have been latched.
-    fn transfer(&mut self, wire: &mut dyn Wire, board: &Board, slot: usize, first: u64) -> Result<u64, WireError> {
+    /// have been latched, and the last that can have been made when the read ended.
+    fn transfer(
+        &mut self,
+        wire: &mut dyn Wire,
+        board: &Board,
+        slot: usize,
+        first: u64,
+    ) -> Result<(u64, u64), WireError> {
         match self.read_all(wire, board, slot) {
             // Under RDATA the chips still hold the frame; where frames flow by themselves it is half gone.
             Err(WireError::Spi(_) | WireError::Short { .. })
@@ -316,10 +325,10 @@ impl Reader {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time on the wire in nanoseconds")]
-    fn read_all(&mut self, wire: &mut dyn Wire, board: &Board, slot: usize) -> Result<u64, WireError> {
+    fn read_all(&mut self, wire: &mut dyn Wire, board: &Board, slot: usize) -> Result<(u64, u64), WireError> {
         let command = usize::from(board.read_mode == ReadMode::Rdata);
         let mut at = 0;
-        let mut last = 0;
+        let (mut last, mut ended) = (0, 0);
         for (select, place) in board.layout.selects.iter().enumerate() {
             let bytes = &mut self.slots[slot][at..];
             // Read with its command's byte, whose answer means nothing; then moved to the front.
@@ -329,11 +338,12 @@ impl Reader {
             // The bits after the command had to be clocked after the latch: it was earlier by their time at least.
             let after_latch_ns = (place.n_bytes as f64 * 8e9 / f64::from(board.spi_clock_hz)) as u64;
             last = self.clock.newest_at(wire.now_ns().saturating_sub(after_latch_ns), self.clock.guard());
+            // Of frames that flow by themselves nothing may be under way in the conversion's last instants.
+            ended = self.clock.newest_at(wire.now_ns() + super::budget::KEEP_OUT_NS as u64, self.clock.guard());
             if board.read_mode == ReadMode::Rdatac {
-                // Nothing may be under way in the conversion's last instants.
-                last = self.clock.newest_at(wire.now_ns() + super::budget::KEEP_OUT_NS as u64, self.clock.guard());
+                last = ended;
             }
         }
-        Ok(last)
+        Ok((last, ended))
     }
 }

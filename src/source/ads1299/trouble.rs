@@ -9,6 +9,7 @@ use super::fault::ProofError;
 use super::notes::{Doubt, Note};
 use super::place::SUSPECT_MAX;
 use super::proof::set_up_again;
+use super::reader::Frame;
 use super::registers::{CLOCK_HZ, Model, address};
 use super::settings::CHIPS_MAX;
 use super::wire::{Edge, WireError};
@@ -31,6 +32,9 @@ const ASK_NS: (u64, u64) = (1_000_000_000, 10_000_000_000);
 /// This long without an edge, and the chips are set up again.
 pub(super) const SILENCE_NS: u64 = 500_000_000;
 
+/// A kernel that holds interrupts back does not do so for this long.
+const STILL_NS: f64 = 100e6;
+
 /// So many frames in a row with conversions missing before them that only time tells of, and the chips are set up again.
 const THIN_MAX: u32 = 25;
 
@@ -47,6 +51,21 @@ pub(super) struct ChipAccount {
     pub(super) first: u64,
     /// Frames that looked well came since then.
     pub(super) mixed: bool,
+    /// It was full: a frame that looks well may be chance until the account is empty again.
+    pub(super) full: bool,
+}
+
+impl ChipAccount {
+    /// Takes note of a frame that looks well.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn looked_well(&mut self) {
+        if self.suspect > 0 {
+            self.suspect -= 1;
+            self.mixed = true;
+            self.full &= self.suspect > 0;
+        }
+    }
 }
 
 /// What is done about chips that fail.
@@ -160,6 +179,33 @@ impl Ads1299 {
         }
     }
 
+    /// Of the conversions between the last placed frame and `index`, those that the chips did not make.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn never_made(&self, index: u64) -> u64 {
+        let silent = self.reader.counts().silent - self.edges_before.silent;
+        if self.trouble.fresh {
+            let set_up = self.trouble.resumed.saturating_sub(self.trouble.made_until.max(self.next_frame));
+            (set_up + silent).min(index - self.next_frame)
+        } else if self.trouble.unwell {
+            silent.min(index - self.next_frame)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the conversions before `frame` were not missed but never made: no interrupt was counted for them, and they are
+    /// many, or the chip whose edges are counted was not well in the frame before, or is not in the one after them.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn chips_were_down(&self, frame: &Frame) -> bool {
+        let is_bad = self.accounts[0].suspect > 0 || !self.checker.is_first_in_sync(self.reader.bytes(frame));
+        let silent = self.reader.counts().silent - self.edges_before.silent;
+        let are_many = silent as f64 * self.reader.clock().period_ns() > STILL_NS;
+        let is_known = self.trouble.fresh || self.trouble.distrusted[0];
+        !is_known && silent > 0 && (are_many || is_bad)
+    }
+
     /// All chips are concerned: they are set up again after the shortest pause, whatever one bad chip made of it.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
@@ -168,6 +214,13 @@ impl Ads1299 {
         let trouble = &mut self.trouble;
         trouble.wanted = true;
         (trouble.again_ns, trouble.ask_ns) = (trouble.again_ns.min(soon_ns), trouble.ask_ns.min(soon_ns));
+    }
+
+    /// All chips stood still: they are set up again at once, because there is nobody whose data it would cost.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn set_up_now(&mut self) {
+        (self.trouble.wanted, self.trouble.again_ns, self.trouble.ask_ns) = (true, 0, 0);
     }
 
     /// Whether the chips are to be set up again now, or to be asked.
@@ -192,7 +245,7 @@ impl Ads1299 {
         }
         self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
         self.notes.note(Note::SettingUp { frame: self.next_frame });
-        let some_are_good = self.some_are_good();
+        let some_are_good = self.frames_come() && self.some_are_good();
         if !self.trouble.fresh {
             // Conversions that were made while the thread was held up were missed; those after them never were.
             let edges = self.reader.take_edges(&mut *self.wire);
@@ -227,6 +280,13 @@ impl Ads1299 {
         !self.trouble.idle
     }
 
+    /// Whether chips convert at all.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn frames_come(&self) -> bool {
+        self.wire.now_ns().saturating_sub(self.last_edge_ns) < SILENCE_NS
+    }
+
     /// Whether there are chips that are good.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
@@ -240,9 +300,8 @@ impl Ads1299 {
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfers alone.
     fn is_in_vain(&mut self) -> bool {
-        let frames_come = self.wire.now_ns().saturating_sub(self.last_edge_ns) < SILENCE_NS;
         let failed = self.trouble.failed && !self.trouble.reopen;
-        if self.board.read_mode != ReadMode::Rdata || !failed || !frames_come || !self.some_are_good() {
+        if self.board.read_mode != ReadMode::Rdata || !failed || !self.frames_come() || !self.some_are_good() {
             return false;
         }
         let mut n_silent = 0;

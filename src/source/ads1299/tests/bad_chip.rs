@@ -106,7 +106,7 @@ fn a_chip_that_comes_back_is_set_up_and_all_is_well_again() {
         let bad = if let Fault::Zeros { chip, .. } = fault { chip } else { 2 };
         assert!(rig.n_flagged_of[bad] <= 32 * RATE, "{fault:?}: {:?}", rig.n_flagged_of);
         let others = (0..4).filter(|chip| *chip != bad).map(|chip| rig.n_flagged_of[chip]).sum::<u64>();
-        assert_eq!(others, 0, "{fault:?}");
+        assert_eq!(others, 0, "{fault:?}: {:?}", rig.told);
     }
 }
 

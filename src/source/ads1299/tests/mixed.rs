@@ -38,7 +38,8 @@ fn menu() -> Vec<(Fault, f64)> {
         // More bits than the gaps of a row: else both together could move the last chip to its place again, less its last bits.
         (Fault::BitShift { select: 0, bits: 5, n: 4 }, 50_000.0),
         (Fault::Float { select: 0, level: 0xFF, n: 10 }, 50_000.0),
-        (Fault::GapBits { bits: 1, n: 6 }, 50_000.0),
+        // An even number to the odd one above, and not the one by which a bad nibble would come right.
+        (Fault::GapBits { bits: 2, n: 6 }, 50_000.0),
         (Fault::Revert { chips: Which::All }, 500_000.0),
         (Fault::Revert { chips: Which::Chip(2) }, 500_000.0),
         (Fault::NoClock { chips: Which::All, n: 3000 }, 1_000_000.0),
@@ -96,22 +97,37 @@ fn run(seed: u64, seconds: u64) -> (Rig, Books) {
         rig.run_until(until);
         until = rig.source.end().next_frame + STEP;
         let notes = rig.bench_notes();
-        // An old frame that a chip gives once, after a gap, looks like any other.
+        // An old frame that a chip gives once, after a gap or after frames of which nothing could be read, looks like any other.
         let mut hidden = BTreeSet::new();
-        let mut after_gap = None;
+        let mut unseen_before = None;
         for note in &notes {
             match *note {
-                Note::Skipped { read, .. } => after_gap = Some(read),
-                Note::Touched { conversion, by, .. } if by == Touched::FRAME_STUCK && after_gap == Some(conversion) => {
-                    hidden.insert(conversion);
+                Note::Skipped { read, .. } => unseen_before = Some(read),
+                Note::Touched { conversion, by, .. } if by == Touched::FRAME_STUCK => {
+                    if unseen_before == Some(conversion) {
+                        hidden.insert(conversion);
+                    }
+                }
+                Note::Touched { conversion, by, .. } if by.has(Touched::FLOAT) || by.has(Touched::SHIFT) => {
+                    unseen_before = Some(conversion + 1);
                 }
                 _ => {}
             }
         }
         let n_set_up = rig.n_set_up();
         let is_hidden = |frame: u64| hidden.iter().any(|conversion| conversion.abs_diff(frame) <= n_set_up);
-        let unmarked = rig.unmarked_but(is_hidden);
-        assert_eq!(unmarked, None, "seed {seed}: unmarked wrong frames: told {:?}, the bench {notes:?}", rig.told);
+        if let Some((first, last, n)) = rig.unmarked_but(is_hidden) {
+            let told: Vec<_> = notes.iter().filter(|note| !matches!(note, Note::Violation { .. })).collect();
+            let near = |note: &&&Note| match note {
+                Note::Touched { conversion, .. } => conversion.abs_diff(first) < 8,
+                _ => true,
+            };
+            let bench: Vec<_> = told.iter().filter(near).collect();
+            panic!(
+                "seed {seed}: {n} unmarked wrong frames, {first} to {last}: told {:?}, the bench {bench:?}",
+                rig.told
+            );
+        }
         notes.into_iter().for_each(|note| books.take(note));
         rig.forget();
     }

@@ -44,6 +44,8 @@ pub(super) struct Rig {
     /// The chips' own count of conversions less the source's: moved by at most one each time they were set up again.
     offset: i64,
     n_set_up: u64,
+    /// The frame that moved the offset, whether it was marked, and what was before: until the next frame bears it out.
+    moved: Option<(u64, bool, (i64, u64))>,
     pub(super) farthest: i64,
 }
 
@@ -87,6 +89,7 @@ pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Se
         next_frame: 0,
         offset: 0,
         n_set_up: 0,
+        moved: None,
         farthest: 0,
     })
 }
@@ -134,11 +137,21 @@ impl Rig {
             (0..n_chips).filter(suspect).for_each(|chip| self.n_flagged_of[chip] += 1);
             self.n_flagged += u64::from((0..n_chips).any(|chip| suspect(&chip)));
             if self.check {
-                let right = self.right_chips(frame, codes, &chips);
+                let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
+                let is_marked = |chip: &usize| marks.into_iter().any(|mark| has(*chip, mark));
+                let before = (self.offset, self.n_set_up);
+                let mut right = self.right_chips(frame, codes, &chips);
+                if let Some((moved, marked, offset)) = self.moved.take().filter(|_| !right.contains(&true)) {
+                    // Nothing else stands where that one did.
+                    self.wrong.push((moved, marked));
+                    (self.offset, self.n_set_up) = offset;
+                    right = self.right_chips(frame, codes, &chips);
+                }
+                if self.offset != before.0 {
+                    self.moved = Some((frame, (0..n_chips).all(|chip| is_marked(&chip)), before));
+                }
                 let wrong: Vec<usize> = (0..n_chips).filter(|chip| !right[*chip]).collect();
                 if !wrong.is_empty() {
-                    let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
-                    let is_marked = |chip: &usize| marks.into_iter().any(|mark| has(*chip, mark));
                     self.wrong.push((frame, wrong.iter().all(is_marked)));
                 }
             }
