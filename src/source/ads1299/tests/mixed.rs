@@ -103,10 +103,10 @@ fn run(seed: u64, seconds: u64) -> (Rig, Books) {
         for note in &notes {
             match *note {
                 Note::Skipped { read, .. } => unseen_before = Some(read),
-                Note::Touched { conversion, by, .. } if by == Touched::FRAME_STUCK => {
-                    if unseen_before == Some(conversion) {
-                        hidden.insert(conversion);
-                    }
+                Note::Touched { conversion, by, .. }
+                    if by == Touched::FRAME_STUCK && unseen_before == Some(conversion) =>
+                {
+                    hidden.insert(conversion);
                 }
                 Note::Touched { conversion, by, .. } if by.has(Touched::FLOAT) || by.has(Touched::SHIFT) => {
                     unseen_before = Some(conversion + 1);
