@@ -10,7 +10,7 @@
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
 //! | [`simulated`], `simulation`, `fault_keys` | simulated chips below it |
-//! | `control`, `proof`, `sync`, `self_test`, `capture`, [`fault`] | commands, and start-up that proves the hardware |
+//! | `control`, `waking`, `proof`, `sync`, `self_test`, `capture`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
 //! | [`chain`], `place`, `trouble`, [`notes`], `about` | the source itself, and what it tells |
@@ -44,6 +44,7 @@ pub mod simulated;
 mod simulation;
 mod sync;
 mod trouble;
+mod waking;
 pub mod wire;
 
 pub(super) use plan::KIND;

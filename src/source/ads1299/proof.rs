@@ -3,22 +3,16 @@
 //! was expected, and what to look at on the bench.
 
 use super::board::{Board, Clock};
-use super::control::{Control, command};
+use super::control::Control;
 use super::fault::ProofError;
 use super::layout::Layout;
 use super::registers::{Model, N_REGISTERS, Registers, address, compared_bits, fixed_bits, is_writable};
 use super::sync;
-use super::wire::{Pin, Wire, WireError};
-
-/// After RESET. The chip needs 18 cycles of its clock, 8.8 us (tRST); boards were seen to need far more.
-const RESET_SETTLE_US: u64 = 50_000;
+use super::waking::{POWER_ON_US, identify, power_up, reset, who_answers};
+use super::wire::{Wire, WireError};
 
 /// After the reference was switched on (SBAS499C, "Power-Up Sequencing").
 const REFERENCE_SETTLE_US: u64 = 150_000;
-
-/// How often a chip is asked for its ID, and the pause between: VCAP1 may charge for a second.
-const ID_TRIES: usize = 20;
-const ID_PAUSE_US: u64 = 50_000;
 
 /// How often registers are written before a difference is a fault.
 const WRITE_TRIES: usize = 3;
@@ -59,7 +53,9 @@ pub(super) struct Proof {
 /// The first thing that is not as it should be.
 pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, ProofError> {
     let mut control = Control { wire, board };
-    power_up(&mut control)?;
+    if power_up(&mut control)? {
+        control.wait_us(POWER_ON_US);
+    }
     let (ids, readable) = identify(&mut control)?;
     let registers = configure(&mut control, &readable)?;
     let (rate_hz, jitter_us) = rate(&mut control)?;
@@ -96,20 +92,15 @@ pub(super) fn set_up_again(
     let mut control = Control { wire, board };
     proven.fill(false);
     power_up(&mut control)?;
-    let mut first = None;
-    let mut n_there = 0;
-    for (chip, wanted) in board.layout.models.iter().enumerate() {
-        if readable[chip] {
-            let mut id = [0];
-            control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
-            if Model::of_id(id[0]) != Some(*wanted) {
-                first = first.or(Some((chip, ProofError::Id { chip, id: id[0], wanted: *wanted })));
-                continue;
-            }
-            (proven[chip], n_there) = (true, n_there + 1);
-        }
+    reset(&mut control)?;
+    let mut first = who_answers(&mut control, readable, proven)?;
+    if first.is_some() {
+        // A dip of the supply that made a chip fail set its power-on reset going, and that RESET came before its end.
+        control.wait_us(POWER_ON_US);
+        reset(&mut control)?;
+        first = who_answers(&mut control, readable, proven)?;
     }
-    if let (0, Some((_, error))) = (n_there, first) {
+    if let (false, Some((_, error))) = (proven.contains(&true), first) {
         return Err(error);
     }
     switch_reference(&mut control, registers)?;
@@ -137,88 +128,13 @@ fn answers_rightly(control: &mut Control<'_>, chip: usize, wanted: &[Registers])
     Ok(is_there && first_difference(control.board, chip, &wanted[chip], &found).is_none())
 }
 
-fn of_select(control: &Control<'_>, select: usize, error: WireError) -> ProofError {
+pub(super) fn of_select(control: &Control<'_>, select: usize, error: WireError) -> ProofError {
     ProofError::Wire { chip: control.board.layout.selects[select].first_chip, error }
 }
 
 pub(super) fn all(control: &mut Control<'_>, byte: u8) -> Result<(), ProofError> {
     (0..control.board.layout.selects.len())
         .try_for_each(|select| control.command(select, byte).map_err(|error| of_select(control, select, error)))
-}
-
-/// Reset, and out of the mode in which only data flow (which every reset brings back).
-///
-/// Real time: no allocation, no locks, no logging; waits for the chips.
-fn power_up(control: &mut Control<'_>) -> Result<(), ProofError> {
-    let pin = |error| ProofError::Wire { chip: 0, error };
-    if control.wire.has_pin(Pin::PowerDown) {
-        control.wire.set_pin(Pin::PowerDown, true).map_err(pin)?;
-    }
-    if control.wire.has_pin(Pin::Start) {
-        control.wire.set_pin(Pin::Start, false).map_err(pin)?;
-    }
-    if control.wire.has_pin(Pin::Reset) {
-        control.wire.set_pin(Pin::Reset, false).map_err(pin)?;
-        control.wait_us(10);
-        control.wire.set_pin(Pin::Reset, true).map_err(pin)?;
-    } else {
-        // A chip that streams, as every chip does after power-up, takes no other command.
-        all(control, command::SDATAC)?;
-        all(control, command::RESET)?;
-    }
-    control.wait_us(RESET_SETTLE_US);
-    all(control, command::SDATAC)?;
-    if control.board.clock == Clock::FirstChip {
-        // The others have no clock, and so have not seen their reset, until the first gives it to them.
-        let config1 = control.board.registers(0)[address::CONFIG1];
-        control.write(0, address::CONFIG1, &[config1]).map_err(pin)?;
-        control.wait_us(RESET_SETTLE_US);
-        if !control.wire.has_pin(Pin::Reset) {
-            for select in 1..control.board.layout.selects.len() {
-                for byte in [command::SDATAC, command::RESET] {
-                    control.command(select, byte).map_err(|error| of_select(control, select, error))?;
-                }
-            }
-            control.wait_us(RESET_SETTLE_US);
-        }
-        all(control, command::SDATAC)?;
-    }
-    Ok(())
-}
-
-/// Asks every chip for its ID: three times the same. Chips down a row may have no way to answer.
-fn identify(control: &mut Control<'_>) -> Result<(Vec<Option<u8>>, Vec<bool>), ProofError> {
-    let n_chips = control.board.layout.n_chips();
-    let (mut ids, mut readable) = (vec![None; n_chips], vec![false; n_chips]);
-    for chip in 0..n_chips {
-        let wanted = control.board.layout.models[chip];
-        let must_answer = control.board.layout.is_readable(chip);
-        let mut seen = 0;
-        for attempt in 0..if must_answer { ID_TRIES } else { 1 } {
-            if attempt > 0 {
-                control.wait_us(ID_PAUSE_US);
-                all(control, command::SDATAC)?;
-            }
-            let mut answers = [0_u8; 3];
-            for answer in &mut answers {
-                let mut id = [0];
-                control.read(chip, address::ID, &mut id).map_err(|error| ProofError::Wire { chip, error })?;
-                *answer = id[0];
-            }
-            let right = |answer: &u8| Model::of_id(*answer) == Some(wanted);
-            match answers.iter().find(|answer| !right(answer) || **answer != answers[0]) {
-                Some(wrong) => seen = *wrong,
-                None => {
-                    (ids[chip], readable[chip]) = (Some(answers[0]), true);
-                    break;
-                }
-            }
-        }
-        if must_answer && !readable[chip] {
-            return Err(ProofError::Id { chip, id: seen, wanted });
-        }
-    }
-    Ok((ids, readable))
 }
 
 /// The reference first, because it needs time; then everything, read back and compared.

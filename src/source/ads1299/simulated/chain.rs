@@ -114,6 +114,8 @@ impl Chain {
         for chip in &mut chain.chips {
             let power_on_ns = chip.converter.clocks_ns(POWER_ON_TICKS);
             chip.busy_until_ns = at_ns + if setup.powered_ns > 0 { setup.powered_ns + power_on_ns } else { 0 };
+            (chip.power_on_until_ns, chip.unreset) = (chip.busy_until_ns, setup.powered_ns > 0);
+            chip.powered = !(setup.powered_down && setup.pins.power_down);
             chip.converter.reset(at_ns);
         }
         chain.distribute_clock(at_ns);

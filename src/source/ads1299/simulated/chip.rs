@@ -40,6 +40,10 @@ pub(super) struct Chip {
     pub(super) clocked: bool,
     /// It listens again from here on.
     pub(super) busy_until_ns: u64,
+    /// Its power-on reset is over from here on.
+    pub(super) power_on_until_ns: u64,
+    /// RESET did not come since then.
+    pub(super) unreset: bool,
     /// The frame of the latest conversion.
     pub(super) frame: [u8; FRAME_BYTES_MAX],
     /// The index of that conversion.
@@ -82,6 +86,8 @@ impl Chip {
             held: false,
             clocked: chip.clocked,
             busy_until_ns: 0,
+            power_on_until_ns: 0,
+            unreset: false,
             frame: [0; FRAME_BYTES_MAX],
             index: 0,
             next_index: 0,

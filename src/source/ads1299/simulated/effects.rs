@@ -122,6 +122,13 @@ impl Chain {
                     self.chips[chip].reverted = true;
                 }
             }
+            Fault::BrownOut { chips } => {
+                for chip in (0..self.chips.len()).filter(|chip| chips.has(*chip)) {
+                    self.ports[self.chips[chip].select].line.clear();
+                    self.power_on(chip, at_ns);
+                    self.chips[chip].reverted = true;
+                }
+            }
             Fault::Gpio { chip, levels } => self.with_chip(chip, |chip| chip.registers.gpio_pins = levels & 0x0F),
             Fault::WritesDropped { chip, address, n_writes } => {
                 self.with_chip(chip, |chip| chip.deaf_to = (address, n_writes));

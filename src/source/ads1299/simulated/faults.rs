@@ -60,6 +60,11 @@ pub enum Fault {
         /// Whom.
         chips: Which,
     },
+    /// The supply dips: a power-on reset, in which the chip hears nothing for 128 ms and puts zeros out.
+    BrownOut {
+        /// Whom.
+        chips: Which,
+    },
     /// No fault: the board drives other levels into the chip's GPIO pins from now on.
     Gpio {
         /// The chip.

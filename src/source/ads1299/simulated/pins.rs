@@ -44,6 +44,9 @@ impl Chain {
             let long_ns = state.converter.clocks_ns(RESET_PULSE_TICKS);
             if !high {
                 self.reset_low_ns = at_ns;
+            } else if at_ns < state.power_on_until_ns {
+                self.violation(chip, at_ns, Violation::ResetEarly);
+                continue;
             } else if at_ns - self.reset_low_ns >= long_ns {
                 self.reset(chip, at_ns);
                 continue;
@@ -63,9 +66,7 @@ impl Chain {
             state.powered = high;
             self.ports[state.select].line.clear();
             if high {
-                self.reset(chip, at_ns);
-                let state = &mut self.chips[chip];
-                state.busy_until_ns = at_ns + state.converter.clocks_ns(POWER_ON_TICKS);
+                self.power_on(chip, at_ns);
             } else {
                 self.run.disturb();
                 self.update(chip, at_ns, 0, false);
@@ -73,15 +74,25 @@ impl Chain {
         }
     }
 
+    /// The supply of a chip comes up: it hears nothing until its power-on reset is over, and wants a RESET after that.
+    pub(super) fn power_on(&mut self, chip: usize, at_ns: u64) {
+        let state = &mut self.chips[chip];
+        state.power_on_until_ns = at_ns + state.converter.clocks_ns(POWER_ON_TICKS);
+        state.busy_until_ns = state.power_on_until_ns;
+        self.reset(chip, at_ns);
+        self.chips[chip].unreset = true;
+    }
+
     /// A chip returns to its defaults: RESET by pin or command, power.
     pub(super) fn reset(&mut self, chip: usize, at_ns: u64) {
         self.run.disturb();
         let state = &mut self.chips[chip];
         state.reset(at_ns);
-        state.reverted = false;
+        (state.reverted, state.unreset) = (false, false);
         let ready_ns = at_ns + state.converter.clocks_ns(RESET_TICKS);
         // A reset does not shorten the one of power-up.
-        state.busy_until_ns = state.busy_until_ns.max(ready_ns);
+        let ready_ns = state.busy_until_ns.max(ready_ns);
+        state.busy_until_ns = ready_ns;
         self.set_repeats(chip);
         self.distribute_clock(at_ns);
         self.update(chip, ready_ns, 0, false);

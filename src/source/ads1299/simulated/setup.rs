@@ -239,6 +239,8 @@ pub struct Setup {
     pub float: u8,
     /// For so long the supplies are not up, and then comes the power-on reset; 0 for a bench that is long up.
     pub powered_ns: u64,
+    /// PWDN is low until the host sets it, where it is wired to the host.
+    pub powered_down: bool,
     /// Supplies, reference, imperfections.
     pub board: Board,
     /// What the electrodes see.
@@ -270,6 +272,7 @@ impl Default for Setup {
             drdy_of: Some(0),
             float: 0,
             powered_ns: 0,
+            powered_down: false,
             board: Board::default(),
             signal: Signal::Counter,
             delays: HostDelays::default(),

@@ -223,6 +223,10 @@ impl Chain {
             return;
         }
         let understood = self.understands(word);
+        let may_come_first = matches!(word, Word::Command(Command::Sdatac | Command::Reset) | Word::Read { .. });
+        if self.chips[chip].unreset && !self.chips[chip].continuous && !may_come_first {
+            self.violation(chip, at_ns, Violation::Unreset);
+        }
         let state = &mut self.chips[chip];
         if state.standby && word != Word::Command(Command::Wakeup) {
             self.violation(chip, at_ns, Violation::Standby);

@@ -29,6 +29,10 @@ pub enum Violation {
     Reserved,
     /// RESET was low for less than 2 tCLK.
     ResetPulse,
+    /// RESET rose before the power-on reset was over; it had no effect.
+    ResetEarly,
+    /// Another command than SDATAC, RESET and RREG came to a chip that had no RESET since its power-on reset; noted alone.
+    Unreset,
 }
 
 /// Something out of the ordinary. Conversions are indices of the run; chips are counted through all selects.

@@ -218,3 +218,17 @@ fn an_electrode_that_comes_off() {
         minute("[source.lead_off]\nmode = \"dc\"", Fault::ElectrodeOff { chip: 0, channel: 4, side: Side::P, n: 4000 });
     assert_eq!((losses(&rig), rig.n_flagged), ([0, 0, 0], 0), "{:?}", rig.told);
 }
+
+#[test]
+fn a_supply_that_dips_is_waited_for() {
+    for text in ["", "topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 2000"] {
+        for chips in [Which::Chip(0), Which::Chip(2), Which::All] {
+            let rig = minute(text, Fault::BrownOut { chips });
+            // The RESET of the first attempt comes within the power-on reset; the same attempt gives another.
+            assert_eq!(rig.n_set_up(), 1, "{text}, {chips:?}: {:?}", rig.told);
+            let [missed, spi, reinit] = losses(&rig);
+            assert_eq!((missed, spi), (0, 0), "{text}, {chips:?}: {:?}", rig.told);
+            assert!(reinit < 2000, "{text}, {chips:?}: {reinit}: {:?}", rig.told);
+        }
+    }
+}

@@ -17,18 +17,23 @@ const REFERENCE_NS: u64 = 150_000_000;
 fn excused(setup: &Setup) -> Vec<Violation> {
     let mut violations = Vec::new();
     for planned in &setup.faults {
+        if let Fault::BrownOut { .. } = planned.fault {
+            // It is read and told to go on like the others until that is found.
+            violations.extend([Violation::Busy, Violation::ResetEarly, Violation::Unreset]);
+        }
         violations.extend(match planned.fault {
             // The chip streams again, as after power-up, and is read and asked until that is found.
             // So it does when its clock comes back.
-            Fault::Revert { .. } | Fault::SdatacIgnored { .. } | Fault::NoClock { chips: Which::Chip(_), .. } => {
-                Some(Violation::Streaming)
-            }
+            Fault::Revert { .. }
+            | Fault::BrownOut { .. }
+            | Fault::SdatacIgnored { .. }
+            | Fault::NoClock { chips: Which::Chip(_), .. } => Some(Violation::Streaming),
             _ => None,
         });
     }
     if setup.powered_ns > 0 {
         // Nobody can know when the supply is up: it is asked again and again.
-        violations.push(Violation::Busy);
+        violations.extend([Violation::Busy, Violation::ResetEarly]);
     }
     violations
 }

@@ -104,3 +104,25 @@ fn chips_down_a_row_that_do_not_show_their_registers_are_proven_by_their_data() 
     rig.run_until(1000);
     assert_eq!((rig.n_delivered, rig.n_flagged), (1000, 0));
 }
+
+#[test]
+fn the_power_on_reset_is_over_before_reset_is_given() {
+    // The rig looks at the end: RESET in it would be a rule broken.
+    let rig = rig("", |setup| setup.powered_down = true);
+    assert!(rig.is_ok(), "{:?}", rig.err());
+}
+
+#[test]
+fn chips_that_were_reset_too_early_are_reset_again() {
+    // Whenever the supply comes up, and whether RESET is a pin or a command: in the end one RESET was heard, or the rig would
+    // have seen a chip be spoken to without.
+    for pin in [true, false] {
+        for ms in [1, 20, 40, 60, 100, 200, 333, 1_000] {
+            let rig = rig("", |setup| {
+                setup.powered_ns = ms * 1_000_000;
+                (setup.pins.reset, setup.pins.power_down) = (pin, false);
+            });
+            assert!(rig.is_ok(), "{ms} ms: {:?}", rig.err());
+        }
+    }
+}
