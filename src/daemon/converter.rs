@@ -8,21 +8,25 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use crate::metrics::{ConverterLook, ElectrodeLook};
-use crate::source::{Signs, Source, SpiErrorKind};
+use crate::rt::now_ns;
+use crate::source::{EdgeKind, Signs, Source, SpiErrorKind};
 
 /// A converter's signs, with the names of its channels.
 #[derive(Debug)]
 pub(super) struct Converter {
     signs: Arc<Signs>,
     channels: Vec<String>,
+    /// The rate that it should have.
+    nominal_hz: f64,
 }
 
 impl Converter {
     /// That of `source`, where it has signs.
     pub(super) fn of(source: &dyn Source) -> Option<Arc<Converter>> {
         let signs = source.signs()?;
-        let channels = source.stream().channels.iter().map(|channel| channel.name.clone()).collect();
-        Some(Arc::new(Converter { signs, channels }))
+        let stream = source.stream();
+        let channels = stream.channels.iter().map(|channel| channel.name.clone()).collect();
+        Some(Arc::new(Converter { signs, channels, nominal_hz: stream.rate_hz }))
     }
 
     /// How it stands now.
@@ -32,9 +36,18 @@ impl Converter {
         let electrodes = self.channels.iter().zip(&signs.electrodes).map(|(channel, electrode)| ElectrodeLook {
             channel: channel.clone(),
             off: electrode.watched.load(Relaxed).then(|| electrode.off.load(Relaxed)),
+            sides: electrode.sides.each_ref().map(|side| side.watched.load(Relaxed).then(|| side.off.load(Relaxed))),
             impedance_ohms: electrode.impedance_ohms(),
         });
+        let edges = EdgeKind::ALL.iter().zip(&signs.edges);
+        let since_s = |at_ns: u64| now_ns().saturating_sub(at_ns) as f64 * 1e-9;
+        let read_ns = signs.registers_read_ns.load(Relaxed);
+        let skew_ns = signs.start_skew_ns.load(Relaxed);
         ConverterLook {
+            edges: edges.map(|(kind, n_edges)| (kind.name(), n_edges.load(Relaxed))).collect(),
+            registers_read_s_ago: (read_ns > 0).then(|| since_s(read_ns)),
+            start_skew_us: (skew_ns > 0).then_some(skew_ns as f64 / 1e3),
+            rate: signs.rate_hz().map(|rate_hz| (rate_hz, (rate_hz / self.nominal_hz - 1.0) * 1e6)),
             spi_errors: kinds.map(|(kind, n_errors)| (kind.name(), n_errors.load(Relaxed))).collect(),
             sync_errors: signs.sync_errors.iter().map(|n_frames| n_frames.load(Relaxed)).collect(),
             n_reinits: signs.n_reinits.load(Relaxed),
@@ -46,12 +59,18 @@ impl Converter {
     /// The same for the status, as `source.signs`. Chips stand in their order.
     pub(super) fn json(&self) -> Value {
         let look = self.look();
-        let spi_errors: Map<String, Value> =
-            look.spi_errors.iter().map(|(kind, n_errors)| ((*kind).to_owned(), json!(n_errors))).collect();
+        let by_kind = |counts: &[(&'static str, u64)]| -> Map<String, Value> {
+            counts.iter().map(|(kind, n)| ((*kind).to_owned(), json!(n))).collect()
+        };
         let electrodes: Vec<Value> = look.electrodes.iter().map(electrode_json).collect();
         json!({
-            "spi_errors": spi_errors,
+            "spi_errors": by_kind(&look.spi_errors),
             "sync_errors": look.sync_errors,
+            "edges": by_kind(&look.edges),
+            "rate_hz": look.rate.map(|(rate_hz, _)| rate_hz),
+            "rate_ppm": look.rate.map(|(_, ppm)| ppm),
+            "registers_read_s_ago": look.registers_read_s_ago,
+            "start_skew_us": look.start_skew_us,
             "reinits": look.n_reinits,
             "failing": look.failing,
             "electrodes": electrodes,
@@ -65,7 +84,14 @@ impl Converter {
 }
 
 fn electrode_json(electrode: &ElectrodeLook) -> Value {
-    json!({"channel": electrode.channel, "off": electrode.off, "impedance_ohms": electrode.impedance_ohms})
+    let [positive, negative] = electrode.sides;
+    json!({
+        "channel": electrode.channel,
+        "off": electrode.off,
+        "positive_off": positive,
+        "negative_off": negative,
+        "impedance_ohms": electrode.impedance_ohms,
+    })
 }
 
 /// Wrong status words that are no further apart than this are one episode, with one log line.
@@ -114,25 +140,41 @@ mod tests {
     #[test]
     fn only_what_is_watched_or_measured_is_shown() {
         let signs = Arc::new(Signs::new(2, 3));
-        let converter =
-            Converter { signs: Arc::clone(&signs), channels: ["Fp1", "Fp2", "Cz"].map(str::to_owned).into() };
+        let converter = Converter {
+            signs: Arc::clone(&signs),
+            channels: ["Fp1", "Fp2", "Cz"].map(str::to_owned).into(),
+            nominal_hz: 4000.0,
+        };
         signs.electrodes[0].watched.store(true, Relaxed);
         signs.electrodes[0].off.store(true, Relaxed);
+        signs.electrodes[0].sides[1].watched.store(true, Relaxed);
+        signs.electrodes[0].sides[1].off.store(true, Relaxed);
+        signs.edges[EdgeKind::Overflowed as usize].store(3, Relaxed);
+        signs.start_skew_ns.store(20_500, Relaxed);
+        signs.set_rate_hz(4000.5);
         signs.electrodes[2].set_impedance_ohms(4700.0);
         signs.spi_error(SpiErrorKind::Timeout);
         signs.sync_errors[1].store(9, Relaxed);
         let expected = json!({
             "spi_errors": {"io": 0, "timeout": 1, "short": 0},
             "sync_errors": [0, 9],
+            "edges": {"merged": 0, "overflowed": 3, "unseen": 0, "spurious": 0, "discarded": 0},
+            "rate_hz": 4000.5,
+            "rate_ppm": (4000.5 / 4000.0 - 1.0) * 1e6,
+            "registers_read_s_ago": null,
+            "start_skew_us": 20.5,
             "reinits": 0,
             "failing": false,
             "electrodes": [
-                {"channel": "Fp1", "off": true, "impedance_ohms": null},
-                {"channel": "Cz", "off": null, "impedance_ohms": 4700.0},
+                {"channel": "Fp1", "off": true, "positive_off": null, "negative_off": true, "impedance_ohms": null},
+                {"channel": "Cz", "off": null, "positive_off": null, "negative_off": null, "impedance_ohms": 4700.0},
             ],
         });
         assert_eq!(converter.json(), expected);
         assert_eq!(converter.complaint(), None);
+        signs.registers_read_ns.store(now_ns() - 2_000_000_000, Relaxed);
+        let ago = converter.look().registers_read_s_ago;
+        assert!(ago.is_some_and(|s| s >= 2.0), "{ago:?}");
         signs.failing.store(true, Relaxed);
         assert_eq!(converter.complaint().as_deref(), Some("the converter is being set up again"));
     }

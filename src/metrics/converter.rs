@@ -18,6 +18,14 @@ pub struct ConverterLook {
     pub n_reinits: u64,
     /// Whether it fails now.
     pub failing: bool,
+    /// How edges departed from one for each conversion, by kind.
+    pub edges: Vec<(&'static str, u64)>,
+    /// Seconds since every register that can be read was read back and right; `None`: never.
+    pub registers_read_s_ago: Option<f64>,
+    /// How far apart START reached the first and the last chip select, microseconds; `None` where all see it at once.
+    pub start_skew_us: Option<f64>,
+    /// Frames per second by the running estimate, and by how much that is off, in parts per million.
+    pub rate: Option<(f64, f64)>,
     /// Channels whose electrodes are watched or were measured.
     pub electrodes: Vec<ElectrodeLook>,
 }
@@ -29,9 +37,14 @@ pub struct ElectrodeLook {
     pub channel: String,
     /// Whether one is off; `None` where nobody watches.
     pub off: Option<bool>,
+    /// Whether the positive one is off, and the negative one; `None` where nobody watches.
+    pub sides: [Option<bool>; 2],
     /// The impedance that was measured last, in ohms; `None` where none was measured.
     pub impedance_ohms: Option<f64>,
 }
+
+/// The electrodes of a channel, as a label.
+const SIDES: [&str; 2] = ["positive", "negative"];
 
 /// Asks for a look at every scrape.
 pub(super) struct ConverterCollector {
@@ -44,7 +57,9 @@ struct Rows {
     spi_errors: IntCounterVec,
     sync_errors: IntCounterVec,
     reinits: IntCounterVec,
+    edges: IntCounterVec,
     lead_off: IntGaugeVec,
+    side_off: IntGaugeVec,
     impedance: GaugeVec,
 }
 
@@ -55,13 +70,16 @@ impl Rows {
             spi_errors:  IntCounterVec::new(opts("spi_errors_total", "Transfers with the converter that failed, by what was wrong."), &["kind"])?,
             sync_errors: IntCounterVec::new(opts("sync_errors_total", "Frames whose status word was wrong; they are delivered, flagged suspect."), &["chip"])?,
             reinits:     IntCounterVec::new(opts("reinits_total", "How often the converter was set up again while the daemon ran."), &[])?,
+            edges:       IntCounterVec::new(opts("drdy_departures_total", "How edges of DRDY departed from one for each conversion: merged by the kernel, overflowed in its queue, unseen by it, spurious; or frames discarded in doubt of their conversion."), &["kind"])?,
             lead_off:    IntGaugeVec::new(opts("lead_off", "1 while an electrode of the channel is off; channels whose electrodes are watched."), &["channel"])?,
+            side_off:    IntGaugeVec::new(opts("electrode_off", "1 while this electrode of the channel is off, its positive or its negative one; electrodes that are watched."), &["channel", "side"])?,
             impedance:   GaugeVec::new(opts("electrode_impedance_ohms", "Impedance of the channel's electrode as it was measured last."), &["channel"])?,
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 5] {
-        [&self.spi_errors, &self.sync_errors, &self.reinits, &self.lead_off, &self.impedance]
+    fn all(&self) -> [&dyn Collector; 7] {
+        let Rows { spi_errors, sync_errors, reinits, edges, lead_off, side_off, impedance } = self;
+        [spi_errors, sync_errors, reinits, edges, lead_off, side_off, impedance]
     }
 }
 
@@ -90,7 +108,15 @@ impl Collector for ConverterCollector {
             rows.sync_errors.with_label_values(&[&format!("{chip}")]).inc_by(n_frames);
         }
         rows.reinits.with_label_values(&[] as &[&str]).inc_by(look.n_reinits);
-        for ElectrodeLook { channel, off, impedance_ohms } in &look.electrodes {
+        for (kind, n_edges) in look.edges {
+            rows.edges.with_label_values(&[kind]).inc_by(n_edges);
+        }
+        for ElectrodeLook { channel, off, sides, impedance_ohms } in &look.electrodes {
+            for (side, off) in SIDES.into_iter().zip(sides) {
+                if let Some(off) = off {
+                    rows.side_off.with_label_values(&[channel.as_str(), side]).set(i64::from(*off));
+                }
+            }
             if let Some(off) = off {
                 rows.lead_off.with_label_values(&[channel]).set(i64::from(*off));
             }
@@ -115,15 +141,24 @@ mod tests {
         assert!(!metrics.text().unwrap().contains("sync_errors"), "no converter, no rows");
         let n_reinits = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&n_reinits);
-        let electrode =
-            |channel: &str, off, impedance_ohms| ElectrodeLook { channel: channel.to_owned(), off, impedance_ohms };
+        let electrode = |channel: &str, sides: [Option<bool>; 2], impedance_ohms| ElectrodeLook {
+            channel: channel.to_owned(),
+            off: sides.contains(&Some(true)).then_some(true).or(sides[0]),
+            sides,
+            impedance_ohms,
+        };
         metrics
             .watch_converter(move || ConverterLook {
                 spi_errors: vec![("io", 2), ("timeout", 0)],
                 sync_errors: vec![0, 7],
                 n_reinits: counted.load(Ordering::Relaxed),
                 failing: false,
-                electrodes: vec![electrode("Fp1", Some(true), Some(5230.5)), electrode("Fp2", Some(false), None)],
+                edges: vec![("merged", 4), ("unseen", 0)],
+                electrodes: vec![
+                    electrode("Fp1", [Some(false), Some(true)], Some(5230.5)),
+                    electrode("Fp2", [Some(false), None], None),
+                ],
+                ..ConverterLook::default()
             })
             .unwrap();
         let text = metrics.text().unwrap();
@@ -138,10 +173,17 @@ mod tests {
             "biosigd_lead_off{channel=\"Fp1\"} 1",
             "biosigd_lead_off{channel=\"Fp2\"} 0",
             "biosigd_electrode_impedance_ohms{channel=\"Fp1\"} 5230.5",
+            "# TYPE biosigd_drdy_departures_total counter",
+            "biosigd_drdy_departures_total{kind=\"merged\"} 4",
+            "biosigd_drdy_departures_total{kind=\"unseen\"} 0",
+            "biosigd_electrode_off{channel=\"Fp1\",side=\"positive\"} 0",
+            "biosigd_electrode_off{channel=\"Fp1\",side=\"negative\"} 1",
+            "biosigd_electrode_off{channel=\"Fp2\",side=\"positive\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert_eq!(text.lines().filter(|line| line.starts_with("biosigd_electrode_impedance_ohms{")).count(), 1);
+        assert!(!text.contains("channel=\"Fp2\",side=\"negative\""), "nobody watches it");
         n_reinits.store(3, Ordering::Relaxed);
         assert!(metrics.text().unwrap().contains("biosigd_reinits_total 3\n"));
     }

@@ -14,7 +14,7 @@ use crate::block::{End, Marker, RawBlock, Stream};
 use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Stop;
 
-pub use signs::{ElectrodeSigns, Signs, SpiErrorKind};
+pub use signs::{EdgeKind, ElectrodeSigns, SideSigns, Signs, SpiErrorKind};
 
 /// One kind of source, as a row of [`KINDS`].
 pub struct Kind {

@@ -29,6 +29,48 @@ impl SpiErrorKind {
     }
 }
 
+/// How an edge of DRDY departed from one for each conversion, the label of `biosigd_drdy_departures_total{kind}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeKind {
+    /// The kernel's thread found it merged with a later one.
+    Merged,
+    /// The kernel's queue dropped its event.
+    Overflowed,
+    /// A conversion without any edge.
+    Unseen,
+    /// An edge without a conversion.
+    Spurious,
+    /// A frame was read and not used, because it could not be told which of several conversions it held.
+    Discarded,
+}
+
+impl EdgeKind {
+    /// Every kind, in the order of its index.
+    pub const ALL: [EdgeKind; 5] =
+        [EdgeKind::Merged, EdgeKind::Overflowed, EdgeKind::Unseen, EdgeKind::Spurious, EdgeKind::Discarded];
+
+    /// The name used in the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EdgeKind::Merged => "merged",
+            EdgeKind::Overflowed => "overflowed",
+            EdgeKind::Unseen => "unseen",
+            EdgeKind::Spurious => "spurious",
+            EdgeKind::Discarded => "discarded",
+        }
+    }
+}
+
+/// One electrode.
+#[derive(Debug, Default)]
+pub struct SideSigns {
+    /// Whether it is watched.
+    pub watched: AtomicBool,
+    /// Whether it is off.
+    pub off: AtomicBool,
+}
+
 /// The electrodes of one channel.
 #[derive(Debug, Default)]
 pub struct ElectrodeSigns {
@@ -36,6 +78,8 @@ pub struct ElectrodeSigns {
     pub watched: AtomicBool,
     /// Whether one is off.
     pub off: AtomicBool,
+    /// The positive one and the negative one.
+    pub sides: [SideSigns; 2],
     /// Bits of an `f64`; see [`ElectrodeSigns::impedance_ohms`].
     impedance: AtomicU64,
 }
@@ -70,6 +114,14 @@ pub struct Signs {
     pub n_reinits: AtomicU64,
     /// Whether the converter fails now: it is being set up again, or gives no edges.
     pub failing: AtomicBool,
+    /// How edges departed from conversions, in the order of [`EdgeKind::ALL`].
+    pub edges: [AtomicU64; EdgeKind::ALL.len()],
+    /// When every register that can be read was read back and right the last time, `CLOCK_MONOTONIC` nanoseconds; 0: never.
+    pub registers_read_ns: AtomicU64,
+    /// How far apart START reached the first and the last chip select, nanoseconds; 0 where all see it at once.
+    pub start_skew_ns: AtomicU64,
+    /// Bits of an `f64`; see [`Signs::rate_hz`].
+    rate: AtomicU64,
 }
 
 impl Signs {
@@ -80,6 +132,22 @@ impl Signs {
             sync_errors: (0..n_chips).map(|_| AtomicU64::new(0)).collect(),
             electrodes: (0..n_channels).map(|_| ElectrodeSigns::default()).collect(),
             ..Signs::default()
+        }
+    }
+
+    /// Sets the running estimate of the converter's rate, in frames per second.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub fn set_rate_hz(&self, rate_hz: f64) {
+        self.rate.store(rate_hz.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The converter's rate as it is estimated now; `None` before it was measured.
+    #[must_use]
+    pub fn rate_hz(&self) -> Option<f64> {
+        match self.rate.load(Ordering::Relaxed) {
+            0 => None,
+            bits => Some(f64::from_bits(bits)),
         }
     }
 

@@ -19,8 +19,8 @@ with open(sys.argv[1]) as metrics:
 
 # A daemon without chips has none of a converter's metrics: the table they are made from says what they are called.
 table = (pathlib.Path(__file__).resolve().parents[2] / "src/metrics/converter.rs").read_text()
-for name, label in re.findall(r'opts\("(\w+)", .*&\[(?:"(\w+)")?\]', table):
-    series.setdefault(f"biosigd_{name}", set()).update({label} - {""})
+for name, labels in re.findall(r'opts\("(\w+)", .*&\[([^]]*)\]', table):
+    series.setdefault(f"biosigd_{name}", set()).update(re.findall(r'"(\w+)"', labels))
 
 expressions = []
 with open(sys.argv[2]) as dashboard:

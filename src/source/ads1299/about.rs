@@ -41,6 +41,7 @@ pub(super) fn about(board: &Board, proof: &Proof) -> Value {
         "rate_hz": proof.rate_hz,
         "rate_ppm": ppm(board, proof),
         "edge_jitter_us": proof.jitter_us,
+        "start_skew_us": proof.start_skew_us,
         "sync_frames": super::sync::SYNC_FRAMES,
         "group_delay_s": GROUP_DELAY_PERIODS / board.rate_hz,
         "vref_v": board.vref_v,
@@ -70,10 +71,13 @@ pub(super) fn in_a_line(board: &Board, proof: &Proof) -> String {
     let n_chips = board.layout.n_chips();
     let n_read = proof.readable.iter().filter(|readable| **readable).count();
     let chips = |n: usize| format!("{n} chip{}", if n == 1 { "" } else { "s" });
+    let skew = proof.start_skew_us.map_or_else(String::new, |us| {
+        format!("; START reaches the last chip select {us:.1} us after the first, being a command")
+    });
     let held = if n_read == n_chips { String::new() } else { format!(" {} of them", chips(n_read)) };
     format!(
         "{} proven: registers read back{held}; DRDY at {:.2} Hz ({:+.0} ppm); status words right in {} frames at {:.3} MHz, {:.1} of \
-         {:.1} us left",
+         {:.1} us left{skew}",
         chips(n_chips),
         proof.rate_hz,
         ppm(board, proof),

@@ -5,7 +5,6 @@
 //! is `reinit`, all else is `missed`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::board::{Board, ReadMode};
@@ -90,9 +89,7 @@ impl Ads1299 {
         };
         let n_chips = board.layout.n_chips();
         let signs = Signs::new(n_chips, board.channels.len());
-        for (electrodes, channel) in signs.electrodes.iter().zip(&board.channels) {
-            electrodes.watched.store(channel.lead_off.any(), Ordering::Relaxed);
-        }
+        super::shown::watch(&signs, &board);
         Ads1299 {
             wanted: (0..n_chips).map(|chip| board.registers(chip)).collect(),
             reader: Reader::new(&board, ConversionClock::new(1e9 / board.rate_hz, 0, 0)),
@@ -227,7 +224,7 @@ impl Ads1299 {
         }
         let mut control = Control { wire: &mut *self.wire, board: &self.board };
         match self.read_back.look(&mut control, &self.wanted, frame.index, &distrusted) {
-            Ok(None) => {}
+            Ok(None) => self.show_registers(),
             Ok(Some((first, chip, doubt))) => {
                 self.notes.note(Note::Doubted { first, next: frame.index + 1, doubt });
                 (self.trouble.wanted, self.trouble.ask_ns, self.trouble.distrusted[chip]) = (true, 0, true);
@@ -274,6 +271,7 @@ impl Source for Ads1299 {
         self.reader = Reader::new(&self.board, ConversionClock::new(1e9 / proof.rate_hz, 0, 0));
         self.checker = Checker::new(&self.board);
         self.read_back = ReadBack::new(&self.board, &proof.readable);
+        self.show_proof(&proof);
         tracing::info!("ads1299: {}", super::about::in_a_line(&self.board, &proof));
         Ok(super::about::about(&self.board, &proof))
     }
@@ -345,6 +343,7 @@ impl Source for Ads1299 {
             n += 1;
             self.read_back(&frame);
         }
+        self.show();
         if n == 0 {
             return if self.stopped { Filled::End } else { Filled::Nothing };
         }

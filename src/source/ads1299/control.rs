@@ -53,12 +53,20 @@ impl Control<'_> {
     }
 
     /// Begins converting on all chips: by the pin where it is wired (within a cycle of the master clock), else by
-    /// command, a few microseconds from select to select.
-    pub(super) fn start(&mut self) -> Result<(), WireError> {
+    /// command, select after select. Answers how far apart the first and the last select got it, nanoseconds; 0 where it is
+    /// the pin.
+    pub(super) fn start(&mut self) -> Result<u64, WireError> {
         if self.wire.has_pin(Pin::Start) {
-            return self.wire.set_pin(Pin::Start, true);
+            return self.wire.set_pin(Pin::Start, true).map(|()| 0);
         }
-        self.command_all(command::START)
+        // A chip takes the command with its last bit, so from the end of one transfer to the end of another.
+        let (mut first_ns, mut last_ns) = (None, 0);
+        for select in 0..self.board.layout.selects.len() {
+            self.command(select, command::START)?;
+            last_ns = self.wire.now_ns();
+            first_ns = first_ns.or(Some(last_ns));
+        }
+        Ok(last_ns - first_ns.unwrap_or(last_ns))
     }
 
     /// Ends converting.

@@ -13,7 +13,7 @@
 //! | `control`, `waking`, `proof`, `sync`, `self_test`, `capture`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
-//! | [`chain`], `place`, `trouble`, [`notes`], `about` | the source itself, and what it tells |
+//! | [`chain`], `place`, `trouble`, [`notes`], `about`, `shown` | the source itself, and what it tells |
 
 mod about;
 pub mod board;
@@ -40,6 +40,7 @@ mod reader;
 pub mod registers;
 mod self_test;
 mod settings;
+mod shown;
 pub mod simulated;
 mod simulation;
 mod sync;

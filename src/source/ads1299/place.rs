@@ -151,9 +151,16 @@ impl Ads1299 {
         if self.board.lead_off.mode != LeadOffMode::Dc || status.has(ChipStatus::SUSPECT) {
             return;
         }
-        let off = status.positive_off() | status.negative_off();
+        let sides = [status.positive_off(), status.negative_off()];
         for (i, channel) in self.board.channels_of(chip).enumerate() {
-            self.signs.electrodes[channel].off.store(off >> i & 1 == 1, Ordering::Relaxed);
+            let signs = &self.signs.electrodes[channel];
+            let mut any = false;
+            for (side, off) in signs.sides.iter().zip(sides) {
+                let is_off = off >> i & 1 == 1;
+                any |= is_off;
+                side.off.store(is_off, Ordering::Relaxed);
+            }
+            signs.off.store(any, Ordering::Relaxed);
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Proof {
     pub rate_hz: f64,
     /// The widest departure of an edge from its period, microseconds.
     pub jitter_us: f64,
+    /// How far apart the first and the last chip select got START, microseconds; `None` where it is a pin, or there is one.
+    pub start_skew_us: Option<f64>,
     /// Don't-care bits between chips of a row.
     pub gap_bits: usize,
     /// The SPI clock at which every nibble was right, as the controller makes it.
@@ -58,7 +60,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     }
     let (ids, readable) = identify(&mut control)?;
     let registers = configure(&mut control, &readable)?;
-    let (rate_hz, jitter_us) = rate(&mut control)?;
+    let Edges { rate_hz, jitter_us, start_skew_us } = rate(&mut control)?;
     let (gap_bits, clock_hz) = sync::find(&mut control, rate_hz)?;
     board.spi_clock_hz = clock_hz;
     let models = board.layout.models.clone();
@@ -71,7 +73,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
         None
     };
     let spi_clock_hz = wire.effective_clock_hz(clock_hz);
-    Ok(Proof { ids, registers, readable, rate_hz, jitter_us, gap_bits, spi_clock_hz, self_test })
+    Ok(Proof { ids, registers, readable, rate_hz, jitter_us, start_skew_us, gap_bits, spi_clock_hz, self_test })
 }
 
 /// Brings the chips back to their configuration without asking what is known: after a fault, on the running daemon. `proven`
@@ -225,8 +227,15 @@ fn first_difference(board: &Board, chip: usize, wanted: &Registers, found: &Regi
 /// How often the rate is measured before it is called wrong: an interrupt that comes late at either end is no wrong clock.
 const RATE_TRIES: usize = 3;
 
+/// What edges tell.
+struct Edges {
+    rate_hz: f64,
+    jitter_us: f64,
+    start_skew_us: Option<f64>,
+}
+
 /// Measures the rate, again where it is wrong.
-fn rate(control: &mut Control<'_>) -> Result<(f64, f64), ProofError> {
+fn rate(control: &mut Control<'_>) -> Result<Edges, ProofError> {
     for _ in 1..RATE_TRIES {
         match edges(control) {
             Err(ProofError::Rate { .. }) => {}
@@ -237,12 +246,12 @@ fn rate(control: &mut Control<'_>) -> Result<(f64, f64), ProofError> {
 }
 
 /// Converts for [`EDGES`] edges: DRDY is alive, and its rate is the one that was configured.
-fn edges(control: &mut Control<'_>) -> Result<(f64, f64), ProofError> {
+fn edges(control: &mut Control<'_>) -> Result<Edges, ProofError> {
     let gpio = |error| ProofError::Wire { chip: 0, error };
     let nominal_hz = control.board.rate_hz;
     let period_ns = 1e9 / nominal_hz;
     sync::drain(control.wire).map_err(gpio)?;
-    control.start().map_err(gpio)?;
+    let skew_ns = control.start().map_err(gpio)?;
     // Four periods and nine cycles until the first (tSETTLE); a tenth of a second more for a machine that is busy.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
     let patience_ns = 100_000_000 + (6.0 * period_ns) as u64;
@@ -271,7 +280,8 @@ fn edges(control: &mut Control<'_>) -> Result<(f64, f64), ProofError> {
     let rate_hz = f64::from(interrupts.wrapping_sub(first_interrupts)) * 1e9 / (last - first_ns).max(1) as f64;
     let tolerance = if control.board.clock == Clock::External { RATE_TOLERANCE_CRYSTAL } else { RATE_TOLERANCE };
     if (rate_hz / nominal_hz - 1.0).abs() <= tolerance {
-        return Ok((rate_hz, jitter_ns / 1e3));
+        let start_skew_us = (skew_ns > 0).then_some(skew_ns as f64 / 1e3);
+        return Ok(Edges { rate_hz, jitter_us: jitter_ns / 1e3, start_skew_us });
     }
     Err(ProofError::Rate { rate_hz, nominal_hz, tolerance })
 }

@@ -20,6 +20,8 @@ pub(super) struct ReadBack {
     next_frame: u64,
     /// For each place, the last frame at which it was right.
     proven: Vec<u64>,
+    /// So many places were right, one after the other, none of them passed over.
+    n_right: usize,
 }
 
 impl ReadBack {
@@ -44,6 +46,7 @@ impl ReadBack {
         ReadBack {
             readable: readable.to_vec(),
             proven: vec![0; places.len()],
+            n_right: 0,
             places,
             next: 0,
             every: every.max(1),
@@ -68,7 +71,17 @@ impl ReadBack {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn proven(&mut self, frame: u64) {
         self.proven.fill(frame);
+        self.n_right = 0;
         self.next_frame = frame + self.every;
+    }
+
+    /// Whether every place has been right since this was last so.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn take_round(&mut self) -> bool {
+        let complete = !self.places.is_empty() && self.n_right >= self.places.len();
+        self.n_right = if complete { 0 } else { self.n_right };
+        complete
     }
 
     /// Reads the next register of a chip that is not `distrusted`. A difference answers the first frame after it was last
@@ -87,6 +100,9 @@ impl ReadBack {
         let Some(next) = (self.next..self.next + n_places).map(|place| place % n_places).find(good) else {
             return Ok(None);
         };
+        if next != self.next {
+            self.n_right = 0;
+        }
         self.next = next;
         let (chip, address) = self.places[self.next];
         let wanted = wanted[chip][address];
@@ -100,9 +116,11 @@ impl ReadBack {
         self.next_frame = frame + self.every;
         let read = read[0];
         if (wanted ^ read) & mask != 0 {
+            self.n_right = 0;
             return Ok(Some((self.proven[self.next] + 1, chip, Doubt::Register { chip, address, wanted, read })));
         }
         self.proven[self.next] = frame;
+        self.n_right += 1;
         self.next = (self.next + 1) % self.places.len();
         Ok(None)
     }

@@ -132,7 +132,8 @@ impl Ads1299 {
                 control.wire.run_begins();
             }
             let before_ns = control.wire.now_ns();
-            control.start()?;
+            let skew_ns = control.start()?;
+            self.signs.start_skew_ns.store(skew_ns, Ordering::Relaxed);
             let took_ns = control.wire.now_ns() - before_ns;
             if took_ns as f64 <= (START_DOUBT * period_ns.max(200_000.0)).min(0.6 * period_ns) || tries == START_TRIES {
                 return Ok((before_ns + settle_ns, last));
@@ -347,6 +348,9 @@ impl Ads1299 {
             result = set_up_again(&mut *self.wire, &self.board, &self.wanted, readable, &mut proven[..n_chips]);
         }
         self.trouble.distrusted = proven.map(|proven| !proven);
+        if result.is_ok() {
+            self.show_registers_read();
+        }
         result
     }
 

@@ -9,6 +9,7 @@ mod rig;
 mod rules;
 mod self_test;
 mod settings;
+mod shown;
 mod start_up;
 mod triggers;
 mod undisturbed;
