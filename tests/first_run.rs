@@ -33,7 +33,8 @@ fn without_a_file_and_without_a_source_the_chips_are_simulated() {
         for line in [
             "source      ads1299, simulated: 32 channels of 4 chips at 4000 Hz, blocks of 40 frames (10.000 ms)\n",
             "chips       4 ADS1299 in a daisy chain: simulated; gain 24 (+-187.5 mV)\n",
-            "spi         109 bytes a frame at 8.333 MHz, which a Pi 5 makes of 8333334 Hz: 104.6 of 250.0 us; 143.4 us are left ",
+            "spi         a frame on a Pi 5, which makes 8333333 Hz of 8333334: 109 bytes at 8.333 MHz 104.6 us + 1 transfer by DMA about \
+             50.0 us + 2.0 us before the next edge = 156.6 of 250.0 us; 93.4 us are left for waking up\n",
         ] {
             assert!(plan.stdout.contains(line), "{line} is not in\n{}", plan.stdout);
         }

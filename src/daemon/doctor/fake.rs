@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::machine::{Machine, Who};
 use super::rig::{Recording, Rig};
-use super::spi::Budget;
 use crate::source::Hardware;
+use crate::source::ads1299::frame_time::FrameTime;
 
 /// As a Pi 5 shows it while a daemon runs, shortened: the processor's own interrupts have no number.
 const INTERRUPTS: &str = "           CPU0       CPU1       CPU2       CPU3
@@ -137,7 +137,7 @@ pub(super) fn hardware() -> Hardware {
 
 /// A rig with that hardware, on a Pi 5.
 pub(super) fn with(hardware: Hardware) -> Rig {
-    let budget = Budget::of(&hardware, true);
+    let budget = FrameTime::of(&hardware, true);
     Rig {
         source_kind: "ads1299",
         simulated: false,

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::machine::{Board, Machine};
 use super::report::{count, time_text};
-use super::spi::Budget;
 use crate::config::AutoOr;
 use crate::daemon::load::Loaded;
 use crate::daemon::sizes::{self, Sizes};
 use crate::pipeline::LINK_BLOCKS;
 use crate::rt::choose_cores;
+use crate::source::ads1299::frame_time::FrameTime;
 use crate::source::{Hardware, Pace, Slack};
 
 /// Below this a source is so impatient that single interrupts, and clocks that step, count.
@@ -35,7 +35,7 @@ pub(super) struct Rig {
     pub(super) link_us: f64,
     pub(super) hardware: Option<Hardware>,
     /// The time of one frame on the bus; with hardware only.
-    pub(super) budget: Option<Budget>,
+    pub(super) budget: Option<FrameTime>,
     pub(super) acquire_core: usize,
     pub(super) process_core: usize,
     pub(super) n_cores: usize,
@@ -74,7 +74,7 @@ impl Rig {
         };
         let (acquire_core, process_core) =
             choose_cores(&loaded.cores, fixed(settings.acquire.core), fixed(settings.process.core));
-        let budget = loaded.hardware.as_ref().map(|hardware| Budget::of(hardware, machine.board() == Board::Pi5));
+        let budget = loaded.hardware.as_ref().map(|hardware| FrameTime::of(hardware, machine.board() == Board::Pi5));
         let (record_bytes, record_s) = sizes::record(raw, loaded.n_chips);
         Rig {
             configuration: loaded.name.clone(),
@@ -83,7 +83,7 @@ impl Rig {
             n_channels: raw.n_channels(),
             rate_hz: raw.rate_hz,
             paced: loaded.source.pace() == Pace::Clock,
-            slack_us: budget.as_ref().map_or_else(|| slack_us(loaded.source.slack()), Budget::slack_us),
+            slack_us: budget.as_ref().map_or_else(|| slack_us(loaded.source.slack()), FrameTime::slack_us),
             link_us: (raw.block_frames_max * LINK_BLOCKS) as f64 * 1e6 / raw.rate_hz,
             hardware: loaded.hardware.clone(),
             budget,

@@ -3,22 +3,10 @@
 use serde_json::json;
 
 use super::machine::Machine;
-use super::report::{Finding, Remedy, count, time_text};
+use super::report::{Finding, Remedy, time_text};
 use super::rig::Rig;
-use crate::source::Hardware;
 use crate::source::ads1299::bus::rp1_clock_hz;
-
-/// Up to this many bytes the RP1's FIFO is read byte by byte; beyond, by DMA (Linux spi-dw, FIFO depth 64).
-const FIFO_BYTES: usize = 64;
-
-/// One read of an RP1 register over PCIe (Raspberry Pi, linux pull request 6649), for each byte without DMA.
-const READ_US: f64 = 1.6;
-
-/// Interrupt and wake-up at the end of a transfer, byte by byte; an estimate from above.
-const INTERRUPT_US: f64 = 15.0;
-
-/// Setting up a transfer by DMA, its interrupt and the wake-up; an estimate from above.
-const DMA_US: f64 = 50.0;
+use crate::source::ads1299::frame_time::FrameTime;
 
 /// What of the period should be left for waking up, or a measurement has to show that less will do.
 const SLACK_SHARE: f64 = 0.25;
@@ -26,84 +14,16 @@ const SLACK_SHARE: f64 = 0.25;
 /// A segment takes a whole number of these in spidev's bounce area (Linux spidev, `ARCH_DMA_MINALIGN` on arm64).
 const ALIGN_BYTES: usize = 128;
 
-/// Where the time between two frames goes.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Budget {
-    period_us: f64,
-    bytes: usize,
-    n_transfers: usize,
-    /// What the controller makes of the clock asked for.
-    clock_hz: u32,
-    wire_us: f64,
-    /// What the kernel adds to all transfers of a frame; an estimate.
-    kernel_us: f64,
-    /// How it moves the bytes; empty where the controller is not known.
-    how: &'static str,
-    keep_out_us: f64,
-}
-
-impl Budget {
-    /// The sum for one frame, on the RP1 of a Pi 5 or elsewhere.
-    pub(super) fn of(hardware: &Hardware, is_rp1: bool) -> Budget {
-        let n_transfers = hardware.spi.len().max(1);
-        let transfer_bytes = hardware.bytes_per_frame.div_ceil(n_transfers);
-        let clock_hz = if is_rp1 { rp1_clock_hz(hardware.spi_clock_hz) } else { hardware.spi_clock_hz.max(1) };
-        let (how, transfer_us) = match (is_rp1, transfer_bytes > FIFO_BYTES) {
-            (true, false) => (" byte by byte", READ_US * transfer_bytes as f64 + INTERRUPT_US),
-            (true, true) => (" by DMA", DMA_US),
-            (false, _) => ("", DMA_US),
-        };
-        Budget {
-            period_us: 1e6 / hardware.rate_hz,
-            bytes: hardware.bytes_per_frame,
-            n_transfers,
-            clock_hz,
-            wire_us: hardware.bytes_per_frame as f64 * 8e6 / f64::from(clock_hz),
-            kernel_us: transfer_us * n_transfers as f64,
-            how,
-            keep_out_us: hardware.keep_out_us,
-        }
-    }
-
-    /// How late a thread may wake and still read the frame whole.
-    pub(super) fn slack_us(&self) -> f64 {
-        self.left_us().max(0.0)
-    }
-
-    fn left_us(&self) -> f64 {
-        self.period_us // from edge to edge
-            - self.wire_us // the bits of one frame
-            - self.kernel_us // what the kernel adds to the transfers
-            - self.keep_out_us // before the next edge
-    }
-
-    /// A round clock at which the bits alone take half the period, on the RP1 too; up to the 20 MHz that an ADS1299
-    /// takes.
-    fn clock_that_fits_hz(&self) -> Option<u32> {
-        let enough_hz = self.bytes as f64 * 16e6 / self.period_us;
-        (1..=200).map(|n| n * 100_000).find(|hz| f64::from(rp1_clock_hz(*hz)) >= enough_hz)
-    }
-
-    fn sum(&self) -> String {
-        format!(
-            "{} at {:.3} MHz {:.1} us + {}{} about {:.1} us + {:.1} us before the next edge = {:.1} of {:.1} us",
-            count(self.bytes as u64, "byte"),
-            f64::from(self.clock_hz) / 1e6,
-            self.wire_us,
-            count(self.n_transfers as u64, "transfer"),
-            self.how,
-            self.kernel_us,
-            self.keep_out_us,
-            self.period_us - self.left_us(),
-            self.period_us
-        )
-    }
+/// A round clock at which the bits alone take half the period, on the RP1 too; up to the 20 MHz that an ADS1299 takes.
+fn clock_that_fits_hz(time: &FrameTime) -> Option<u32> {
+    let enough_hz = time.n_bytes as f64 * 16e6 / time.period_us;
+    (1..=200).map(|n| n * 100_000).find(|hz| f64::from(rp1_clock_hz(*hz)) >= enough_hz)
 }
 
 /// The sum of the time that a frame takes.
 pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
     let (Some(hardware), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
-    let mut found = format!("{}; {} left for waking up", budget.sum(), time_text(budget.slack_us()));
+    let mut found = format!("{budget}; {} left for waking up", time_text(budget.slack_us()));
     if budget.clock_hz.abs_diff(hardware.spi_clock_hz) > 1 {
         let asked_mhz = f64::from(hardware.spi_clock_hz) / 1e6;
         found += &format!(" ({asked_mhz:.3} MHz were asked for, which is no step of the controller)");
@@ -112,7 +32,7 @@ pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
         "What is not read when the next frame comes is lost: a wake-up that is 10 ms late costs {}.",
         rig.loss(10_000.0)
     );
-    let remedy = match budget.clock_that_fits_hz() {
+    let remedy = match clock_that_fits_hz(budget) {
         Some(hz) if hz > budget.clock_hz + 1 => Remedy::write(
             "in [source] a faster clock, if the wires carry it; else a lower rate, or a second bus",
             format!("spi_clock_hz = {hz}"),
@@ -120,7 +40,7 @@ pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
         _ => Remedy::new("a lower rate, fewer chips on the bus, or a daisy chain instead of a transfer for each chip"),
     };
     let figures = json!({
-        "bytes": budget.bytes,
+        "bytes": budget.n_bytes,
         "transfers": budget.n_transfers,
         "clock_hz": budget.clock_hz,
         "wire_us": budget.wire_us,
@@ -144,7 +64,7 @@ pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
 pub(super) fn bufsiz(machine: &Machine, rig: &Rig) -> Vec<Finding> {
     const CHECK: &str = "spidev bufsiz";
     let (Some(_), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
-    let transfer_bytes = budget.bytes.div_ceil(budget.n_transfers);
+    let transfer_bytes = budget.n_bytes.div_ceil(budget.n_transfers);
     let needed = transfer_bytes.next_multiple_of(ALIGN_BYTES);
     let why = format!(
         "spidev refuses a longer transfer, so no frame would come at all: {} are lost every second.",
@@ -169,6 +89,7 @@ mod tests {
     use super::super::fake::{self, Fake, hardware};
     use super::super::report::Level;
     use super::*;
+    use crate::source::Hardware;
 
     #[test]
     fn a_chain_of_four_at_4_khz_fits() {

@@ -77,7 +77,7 @@ pub(super) fn in_a_line(board: &Board, proof: &Proof) -> String {
     let held = if n_read == n_chips { String::new() } else { format!(" {} of them", chips(n_read)) };
     format!(
         "{} proven: registers read back{held}; DRDY at {:.2} Hz ({:+.0} ppm); status words right in {} frames at {:.3} MHz, {:.1} of \
-         {:.1} us left{skew}",
+         {:.1} us left for the kernel and for waking up{skew}",
         chips(n_chips),
         proof.rate_hz,
         ppm(board, proof),

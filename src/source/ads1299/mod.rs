@@ -6,7 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `plan`, `keys`, `settings`, `describe` | the table of the configuration, checked |
-//! | [`board`], [`layout`], [`registers`], [`budget`] | what a board is: chips, wiring, register values, the time on the wire |
+//! | [`board`], [`layout`], [`registers`], [`budget`], [`frame_time`] | what a board is: chips, wiring, register values, the time on the wire |
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
 //! | [`simulated`], `simulation`, `fault_keys` | simulated chips below it |
@@ -28,6 +28,7 @@ mod describe;
 pub mod fault;
 mod fault_keys;
 pub mod frame;
+pub mod frame_time;
 mod impedance;
 mod keys;
 pub mod layout;

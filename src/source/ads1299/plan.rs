@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::budget::{Budget, KEEP_OUT_NS};
-use super::bus::{self, BusError, ChipChoice, LinuxSettings, rp1_clock_hz};
+use super::bus::{self, BusError, ChipChoice, LinuxSettings};
 use super::chain::{Ads1299, OpenWire, Patience};
+use super::frame_time::FrameTime;
 use super::keys::{Bus, KEYS};
 use super::layout::Topology;
 use super::settings::{self, Checked};
@@ -83,22 +84,7 @@ impl Plan for Ads1299Plan {
     }
 
     fn hardware(&self) -> Option<Hardware> {
-        let Below::Linux(settings) = &self.below else { return None };
-        let further = [settings.witness, settings.start, settings.reset, settings.power_down];
-        Some(Hardware {
-            spi: settings.selects.clone(),
-            gpio_chip: match &settings.chip {
-                ChipChoice::Auto => None,
-                ChipChoice::Path(path) => Some(path.display().to_string()),
-                ChipChoice::Label(label) => Some(label.clone()),
-            },
-            drdy_line: Some(settings.drdy),
-            control_lines: further.into_iter().flatten().collect(),
-            spi_clock_hz: self.board.spi_clock_hz,
-            bytes_per_frame: Budget::of(&self.board, self.board.spi_clock_hz).n_bytes,
-            rate_hz: self.board.rate_hz,
-            keep_out_us: KEEP_OUT_NS / 1e3,
-        })
+        matches!(self.below, Below::Linux(_)).then(|| self.needs())
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
@@ -150,23 +136,41 @@ impl Ads1299Plan {
         )
     }
 
-    /// The sum for one frame, with the clock that a Pi 5 makes of the one asked for.
-    fn spi(&self) -> String {
-        let asked_hz = self.board.spi_clock_hz;
-        let budget = Budget::of(&self.board, rp1_clock_hz(asked_hz));
-        let transfers = match budget.n_transfers {
-            1 => String::new(),
-            n => format!(" in {n} transfers"),
+    /// What it needs of a machine; of simulated chips, what real ones in their place would.
+    fn needs(&self) -> Hardware {
+        let mut hardware = Hardware {
+            spi: (0..self.board.layout.selects.len()).map(|select| (0, u8::try_from(select).unwrap_or(0))).collect(),
+            gpio_chip: None,
+            drdy_line: None,
+            control_lines: Vec::new(),
+            spi_clock_hz: self.board.spi_clock_hz,
+            bytes_per_frame: Budget::of(&self.board, self.board.spi_clock_hz).n_bytes,
+            rate_hz: self.board.rate_hz,
+            keep_out_us: KEEP_OUT_NS / 1e3,
         };
-        format!(
-            "{} bytes a frame{transfers} at {:.3} MHz, which a Pi 5 makes of {asked_hz} Hz: {:.1} of {:.1} us; {:.1} us are left for the kernel \
-             and for waking up",
-            budget.n_bytes,
-            f64::from(budget.clock_hz) / 1e6,
-            budget.wire_us(),
-            budget.period_us(),
-            budget.slack_us()
-        )
+        if let Below::Linux(settings) = &self.below {
+            let further = [settings.witness, settings.start, settings.reset, settings.power_down];
+            hardware.spi = settings.selects.clone();
+            hardware.gpio_chip = match &settings.chip {
+                ChipChoice::Auto => None,
+                ChipChoice::Path(path) => Some(path.display().to_string()),
+                ChipChoice::Label(label) => Some(label.clone()),
+            };
+            hardware.drdy_line = Some(settings.drdy);
+            hardware.control_lines = further.into_iter().flatten().collect();
+        }
+        hardware
+    }
+
+    /// The sum for one frame on a Pi 5, as `doctor` has it.
+    fn spi(&self) -> String {
+        let time = FrameTime::of(&self.needs(), true);
+        let asked_hz = self.board.spi_clock_hz;
+        let left = match time.left_us() {
+            us if us > 0.0 => format!("{us:.1} us are left for waking up"),
+            us => format!("{:.1} us too many: conversions would be missed, if the estimate is right", -us),
+        };
+        format!("a frame on a Pi 5, which makes {} Hz of {asked_hz}: {time}; {left}", time.clock_hz)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::{Document, Mistakes};
 use crate::source::ads1299::board::Board;
 use crate::source::ads1299::board_of;
+use crate::source::ads1299::frame_time::FrameTime;
 use crate::source::ads1299::registers::{address, fixed_bits, name};
 
 /// The board of a table `[source]`, or what is wrong with it.
@@ -149,4 +150,35 @@ fn every_contradiction_is_named() {
     ] {
         assert_eq!(refused(text), expected, "{text}");
     }
+}
+
+#[test]
+fn what_a_frame_takes_has_the_kernel_in_it_as_doctor_has() {
+    let sum = |text: &str| {
+        let text = format!("[source]\nkind = \"ads1299\"\n{text}");
+        let document = Document::parse("rig.toml", &text).unwrap();
+        let mut mistakes = Mistakes::new("rig.toml");
+        let table = document.root().section("source", &mut mistakes);
+        let kind = crate::source::KINDS.iter().find(|kind| kind.name == "ads1299").unwrap();
+        let mut table = table.clone();
+        table.choose("source", crate::source::KINDS, |kind| kind.name, None, &mut mistakes);
+        let plan = (kind.plan)(&table, &mut mistakes).unwrap_or_else(|| panic!("{mistakes}"));
+        let line = plan.lines().into_iter().find(|(word, _)| *word == "spi").unwrap().1;
+        if let Some(hardware) = plan.hardware() {
+            assert!(line.contains(&FrameTime::of(&hardware, true).to_string()), "{line}");
+        }
+        line
+    };
+    // Four selects are read byte by byte, one after the other.
+    let cascade = "topology = \"cascade\"\nspi = [\"0.0\", \"0.1\", \"1.0\", \"1.1\"]\nspi_clock_hz = 8400000\n";
+    let expected = "a frame on a Pi 5, which makes 8333333 Hz of 8400000: 112 bytes at 8.333 MHz 107.5 us + 4 transfers byte by byte \
+                    about 239.2 us + 2.0 us before the next edge = 348.7 of 250.0 us; 98.7 us too many: conversions would be \
+                    missed, if the estimate is right";
+    assert_eq!(sum(cascade), expected);
+    assert_eq!(sum(&format!("bus = \"spidev\"\ndrdy_line = 17\n{cascade}")), expected);
+    assert!(
+        sum("rate_hz = 1000").ends_with("156.6 of 1000.0 us; 843.4 us are left for waking up"),
+        "{}",
+        sum("rate_hz = 1000")
+    );
 }
