@@ -147,11 +147,7 @@ impl Ads1299 {
             }
             Ok(Read::Nothing) => {
                 if now_ns.saturating_sub(self.last_edge_ns) > SILENCE_NS {
-                    if !self.trouble.wanted {
-                        self.notes.note(Note::NoEdges { frame: self.next_frame });
-                    }
-                    // Chips whose clock came back before they were set up would have an index that is a guess.
-                    self.set_up_now();
+                    self.fell_silent();
                 }
             }
             Ok(Read::Failed(index, error)) => {

@@ -167,15 +167,17 @@ impl Ads1299 {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn rate_of_edges(&mut self, frame: u64, unseen: bool) {
         let trouble = &mut self.trouble;
-        if !unseen || trouble.wanted {
+        // One bad chip may be waiting for its turn, for long; that all of them are is something else.
+        if !unseen || trouble.unwell {
             trouble.thin = 0;
             return;
         }
         trouble.thin_since = if trouble.thin == 0 { frame } else { trouble.thin_since };
         trouble.thin += 1;
         if trouble.thin >= THIN_MAX {
-            (trouble.wanted, trouble.unwell, trouble.thin) = (true, true, 0);
+            (trouble.unwell, trouble.thin) = (true, 0);
             let first = trouble.thin_since;
+            self.hurry();
             self.notes.note(Note::Doubted { first, next: frame, doubt: Doubt::Rate });
         }
     }
@@ -205,6 +207,20 @@ impl Ads1299 {
         let are_many = silent as f64 * self.reader.clock().period_ns() > STILL_NS;
         let is_known = self.trouble.fresh || self.trouble.distrusted[0];
         !is_known && silent > 0 && (are_many || is_bad)
+    }
+
+    /// No edges come. When the chips convert again by themselves their conversions stand elsewhere in time, so they are set up
+    /// before; at once, unless that is what was just done.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn fell_silent(&mut self) {
+        if !self.trouble.wanted {
+            self.notes.note(Note::NoEdges { frame: self.next_frame });
+        }
+        self.hurry();
+        if !self.trouble.fresh {
+            (self.trouble.again_ns, self.trouble.ask_ns) = (0, 0);
+        }
     }
 
     /// All chips are concerned: they are set up again after the shortest pause, whatever one bad chip made of it.

@@ -232,3 +232,29 @@ fn a_supply_that_dips_is_waited_for() {
         }
     }
 }
+
+#[test]
+fn chips_that_all_fail_do_not_wait_for_the_turn_of_a_bad_one() {
+    // A bad chip that was tried often is tried again after a minute. In that minute all lose their registers, or their clock.
+    for (text, fault) in [
+        ("read_mode = \"rdatac\"", Fault::Revert { chips: Which::All }),
+        ("", Fault::Revert { chips: Which::All }),
+        ("", Fault::NoClock { chips: Which::All, n: 3000 }),
+    ] {
+        let mut rig = rig(text, |setup| {
+            let planned = |at, fault| Planned { when: When::Conversion(at), fault };
+            setup.faults = vec![planned(AT, Fault::FrameStuck { chip: 2, n: u64::MAX }), planned(2 * MINUTE, fault)];
+        })
+        .unwrap();
+        rig.source.start();
+        rig.run_until(2 * MINUTE - 10);
+        let (before, lost_before) = (rig.n_set_up(), rig.source.end().lost.total());
+        rig.run_until(2 * MINUTE + 20_000);
+        assert!(rig.n_set_up() > before, "{text}, {fault:?}: {:?}", rig.told);
+        // Half a second of silence at the most, a second's pause, the setting-up itself, and what is not made at 250 a second.
+        let lost = rig.source.end().lost.total() - lost_before;
+        assert!(lost < 2 * 4000, "{text}, {fault:?}: {lost} were lost");
+        assert_eq!(rig.unmarked(), None, "{text}, {fault:?}");
+        assert!(rig.farthest <= i64::try_from(rig.n_set_up()).unwrap(), "{text}, {fault:?}: {}", rig.farthest);
+    }
+}
