@@ -47,6 +47,13 @@ impl Script {
 
     /// Takes a fault that strikes before conversion `index` is complete.
     pub(super) fn take(&mut self, index: u64) -> Option<(usize, Planned)> {
+        // Conversions that were never made were struck by nothing: chance begins anew with this one.
+        for i in 0..self.plan.len() {
+            if let (true, When::Chance(p)) = (self.due[i] < index, self.plan[i].when) {
+                self.due[i] = index.saturating_add(self.wait(p));
+            }
+        }
+        self.schedule();
         let i = self.due.iter().position(|due| *due <= index)?;
         let planned = self.plan[i];
         self.due[i] = match planned.when {
