@@ -220,10 +220,11 @@ impl Board {
         first..first + self.layout.models[chip].n_channels()
     }
 
-    /// What every register of `chip` is to hold; read-only ones as after a reset.
+    /// What every register of `chip` is to hold; read-only ones as after a reset, ID without the revision.
     #[must_use]
     pub fn registers(&self, chip: usize) -> Registers {
         let mut registers = AFTER_RESET;
+        registers[address::ID] = self.layout.models[chip].id_bits();
         let daisy = self.layout.selects[self.layout.place(chip).0].part_bits.len() > 1;
         let clock_out = match self.clock {
             Clock::FirstChip => chip == 0 || (daisy && self.layout.place(chip).0 == 0),

@@ -211,7 +211,10 @@ impl Ads1299 {
         // Chips that are known to be bad keep nobody from looking at the others.
         let distrusted = self.trouble.distrusted;
         let in_trouble = self.trouble.wanted && !distrusted.contains(&true);
-        if self.board.read_mode != ReadMode::Rdata || in_trouble || !self.read_back.is_due(frame.index) {
+        if self.board.read_mode != ReadMode::Rdata
+            || in_trouble
+            || !self.read_back.is_due(self.undisturbed(frame.index))
+        {
             return;
         }
         let next_ns = self.reader.clock().instant_ns(frame.index + 1);

@@ -34,6 +34,12 @@ enum What {
     DrdySpurious,
     WakeLate,
     Gpio,
+    BrownOut,
+    WrongId,
+    WriteDropped,
+    SdatacIgnored,
+    StartBounces,
+    DrdyJitter,
 }
 
 /// The keys of the table. What a fault does not need is not looked at.
@@ -43,8 +49,9 @@ pub(super) struct FaultKeys {
     what: What,
     at_frame: Option<u64>,
     chance: Option<f64>,
-    #[serde(default = "first")]
-    chip: usize,
+    #[serde(default)]
+    at_start: bool,
+    chip: Option<usize>,
     #[serde(default = "first")]
     channel: usize,
     #[serde(default = "frames")]
@@ -59,10 +66,16 @@ pub(super) struct FaultKeys {
     bits: usize,
     #[serde(default)]
     level: u8,
+    #[serde(default = "ch1set")]
+    register: u8,
 }
 
 const fn first() -> usize {
     1
+}
+
+const fn ch1set() -> u8 {
+    0x05
 }
 
 const fn one() -> u32 {
@@ -82,20 +95,21 @@ impl FaultKeys {
     pub(super) fn read(table: &Table<'_>, chips: &[Model], mistakes: &mut Mistakes) -> Option<Planned> {
         let keys: FaultKeys = table.read(mistakes)?;
         let when = match (keys.at_frame, keys.chance) {
-            (Some(frame), None) => When::Conversion(frame),
-            (None, Some(chance)) if (0.0..=1.0).contains(&chance) => When::Chance(chance),
-            (None, Some(chance)) => {
+            (None, None) if keys.at_start => When::PowerUp,
+            (Some(frame), None) if !keys.at_start => When::Conversion(frame),
+            (None, Some(chance)) if !keys.at_start && (0.0..=1.0).contains(&chance) => When::Chance(chance),
+            (None, Some(chance)) if !keys.at_start => {
                 table.refuse(mistakes, "chance", format!("chance = {chance} must be 0 to 1, for each conversion"));
                 return None;
             }
             _ => {
-                table.refuse(mistakes, "at_frame", "a fault needs either at_frame or chance");
+                table.refuse(mistakes, "at_frame", "a fault needs either at_frame, chance or at_start");
                 return None;
             }
         };
         let n_chips = if chips.is_empty() { CHIPS_MAX } else { chips.len() };
         let n_channels = chips.first().map_or(8, |model| model.n_channels());
-        for (key, value, most) in [("chip", keys.chip, n_chips), ("channel", keys.channel, n_channels)] {
+        for (key, value, most) in [("chip", keys.chip.unwrap_or(1), n_chips), ("channel", keys.channel, n_channels)] {
             if !(1..=most).contains(&value) {
                 table.refuse(mistakes, key, format!("{key} = {value} must be 1 to {most}"));
                 return None;
@@ -105,6 +119,7 @@ impl FaultKeys {
         for (key, right, text) in [
             ("ppm", (-25_000.0..=25_000.0).contains(&ppm), format!("ppm = {ppm} must be -25000 to 25000")),
             ("bits", (1..=215).contains(&bits), format!("bits = {bits} must be 1 to 215")),
+            ("register", keys.register < 0x18, format!("register = {} must be 0 to 23, 00h to 17h", keys.register)),
             ("late_us", late_us <= 60_000_000, format!("late_us = {late_us} must be 0 to 60000000, a minute")),
         ] {
             if !right {
@@ -116,7 +131,8 @@ impl FaultKeys {
     }
 
     fn fault(&self) -> Fault {
-        let (chip, channel, n) = (self.chip - 1, self.channel - 1, self.frames);
+        let (chip, channel, n) = (self.chip.unwrap_or(1) - 1, self.channel - 1, self.frames);
+        let chips = self.chip.map_or(Which::All, |_| Which::Chip(chip));
         match self.what {
             What::RegsRevert => Fault::Revert { chips: Which::Chip(chip) },
             What::Zeros => Fault::Zeros { chip, n },
@@ -125,7 +141,7 @@ impl FaultKeys {
             What::StuckChannel => Fault::ChannelStuck { chip, channel, n },
             What::Rail => Fault::Rail { chip, channel, negative: false, n },
             What::ElectrodeOff => Fault::ElectrodeOff { chip, channel, side: Side::P, n },
-            What::NoClock => Fault::NoClock { chips: Which::All, n },
+            What::NoClock => Fault::NoClock { chips, n },
             What::ClockStep => Fault::ClockOff { ppm: self.ppm, n },
             What::GapBits => Fault::GapBits { bits: self.bits.min(1), n },
             What::BitShift => Fault::BitShift { select: 0, bits: self.bits, n },
@@ -139,6 +155,48 @@ impl FaultKeys {
             What::DrdySpurious => Fault::EdgeSpurious,
             What::WakeLate => Fault::WakeLate { us: self.late_us },
             What::Gpio => Fault::Gpio { chip, levels: self.level },
+            What::BrownOut => Fault::BrownOut { chips },
+            What::WrongId => Fault::WrongId { chip, id: self.level },
+            What::WriteDropped => Fault::WritesDropped { chip, address: self.register, n_writes: self.count },
+            What::SdatacIgnored => Fault::SdatacIgnored { chip, n_commands: self.count },
+            What::StartBounces => Fault::StartBounces { for_us: self.late_us },
+            What::DrdyJitter => Fault::EdgeJitter { jitter_ns: u64::from(self.late_us) * 1000, n },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+
+    fn planned(text: &str) -> Planned {
+        let document = Document::parse("rig.toml", text).unwrap();
+        let mut mistakes = Mistakes::new("rig.toml");
+        let table = document.root().clone();
+        FaultKeys::read(&table, &[Model::Ads1299; 4], &mut mistakes).unwrap_or_else(|| panic!("{text}: {mistakes}"))
+    }
+
+    #[test]
+    fn every_fault_can_be_written() {
+        let at = "at_frame = 7\n";
+        for (text, fault) in [
+            ("what = \"no_clock\"\nframes = 9", Fault::NoClock { chips: Which::All, n: 9 }),
+            ("what = \"no_clock\"\nchip = 2\nframes = 9", Fault::NoClock { chips: Which::Chip(1), n: 9 }),
+            ("what = \"brown_out\"\nchip = 3", Fault::BrownOut { chips: Which::Chip(2) }),
+            ("what = \"regs_revert\"", Fault::Revert { chips: Which::Chip(0) }),
+            ("what = \"wrong_id\"\nchip = 4\nlevel = 0x92", Fault::WrongId { chip: 3, id: 0x92 }),
+            (
+                "what = \"write_dropped\"\nregister = 0x14\ncount = 3",
+                Fault::WritesDropped { chip: 0, address: 0x14, n_writes: 3 },
+            ),
+            ("what = \"sdatac_ignored\"\ncount = 2", Fault::SdatacIgnored { chip: 0, n_commands: 2 }),
+            ("what = \"start_bounces\"\nlate_us = 50", Fault::StartBounces { for_us: 50 }),
+            ("what = \"drdy_jitter\"\nlate_us = 30\nframes = 5", Fault::EdgeJitter { jitter_ns: 30_000, n: 5 }),
+            ("what = \"gpio\"\nlevel = 5", Fault::Gpio { chip: 0, levels: 5 }),
+        ] {
+            assert_eq!(planned(&format!("{at}{text}")), Planned { when: When::Conversion(7), fault }, "{text}");
+        }
+        assert_eq!(planned("at_start = true\nwhat = \"wrong_id\"").when, When::PowerUp);
     }
 }

@@ -76,22 +76,29 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "what goes wrong, a table [[source.simulated.fault]] each: regs_revert, zeros, nibble_bad, stuck_frame, stuck_channel, rail, \
          electrode_off, no_clock, clock_step, gap_bits, bit_shift, miso_float, spi_error, spi_timeout, short_read, drdy_dropped, \
-         drdy_coalesced, drdy_merged, drdy_spurious, wake_late; or gpio: levels at the chip's pins",
+         drdy_coalesced, drdy_merged, drdy_spurious, drdy_jitter, wake_late, brown_out, wrong_id, write_dropped, sdatac_ignored, \
+         start_bounces; or gpio: levels at the chip's pins",
     ),
     Key::new("simulated.fault.at_frame", "", "the conversion at which it begins, from the start of the run"),
     Key::new("simulated.fault.chance", "", "or its chance at each conversion, 0 to 1"),
-    Key::new("simulated.fault.chip", "1", "the chip, from 1"),
+    Key::new("simulated.fault.at_start", "false", "or before start-up"),
+    Key::new("simulated.fault.chip", "1", "the chip, from 1; no_clock and brown_out are of all where it is left out"),
     Key::new("simulated.fault.channel", "1", "the channel of the chip, from 1"),
     Key::new("simulated.fault.frames", "4000", "how long it lasts, in conversions"),
-    Key::new("simulated.fault.count", "1", "transfers or edges that are hit"),
-    Key::new("simulated.fault.late_us", "36802", "how late the thread wakes, microseconds"),
+    Key::new("simulated.fault.count", "1", "transfers, edges, writes or commands that are hit"),
+    Key::new(
+        "simulated.fault.late_us",
+        "36802",
+        "how late the thread wakes, an edge comes at most, or START is there for good, microseconds",
+    ),
     Key::new("simulated.fault.ppm", "0.0", "by how much the clock is off, parts per million"),
     Key::new("simulated.fault.bits", "1", "bits by which a frame is shifted; or don't-care bits between chips, 0 or 1"),
     Key::new(
         "simulated.fault.level",
         "0",
-        "what MISO reads while it floats, 0 to 255; levels at the pins, 1 for GPIO1 to 8 for GPIO4 added",
+        "what MISO reads while it floats, 0 to 255; levels at the pins, 1 for GPIO1 to 8 for GPIO4 added; what register ID reads",
     ),
+    Key::new("simulated.fault.register", "5", "the register that drops writes, 0 to 23; 5 is CH1SET"),
 ];
 
 /// Where the chips are.

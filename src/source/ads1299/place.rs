@@ -118,6 +118,16 @@ impl Ads1299 {
         flags
     }
 
+    /// The frame that read-back counts by: a second less while frames were suspect lately. What comes over wires that are disturbed
+    /// says little of registers; but a chip that is bad now and then keeps nobody from looking.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "frames of a second")]
+    pub(super) fn undisturbed(&self, frame: u64) -> u64 {
+        let is_disturbed = self.accounts.iter().any(|account| (1..SUSPECT_MAX).contains(&account.suspect));
+        if is_disturbed { frame.saturating_sub(self.board.rate_hz as u64) } else { frame }
+    }
+
     /// Adds a suspect frame to a chip's account. Where it is full the chips are set up again, and the frames of the episode
     /// that looked well are called unproven.
     ///

@@ -5,6 +5,7 @@ mod faults;
 mod late_reads;
 mod lead_off;
 mod mixed;
+mod rare_faults;
 mod rig;
 mod rules;
 mod self_test;
