@@ -61,6 +61,28 @@ fn bytes(header: &Header) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_recording_with_gaps_can_be_recorded_again() {
+    let mut recording = bytes(&header(Format::BdfPlusC));
+    // After the third record's own time.
+    let own = b"+2\x14\x14\0";
+    let at = recording.windows(own.len()).rposition(|window| window == own).unwrap() + own.len();
+    let gap = b"+1.5\x150.4\x14BAD_ACQ_SKIP\x14\0";
+    recording[at..at + gap.len()].copy_from_slice(gap);
+    let dir = dir_with(CONFIG.as_bytes());
+    fs::write(dir.path().join("in.bdf"), recording).unwrap();
+    let ended = run(&["run", "-c", "rig.toml"], dir.path());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr());
+    let made =
+        names_in(&dir.path().join("recordings")).into_iter().find(|name| name.to_string_lossy().ends_with(".bdf"));
+    let made = dir.path().join("recordings").join(made.unwrap());
+    let verified = run(&["verify", made.to_str().unwrap()], dir.path());
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr());
+    assert!(verified.stdout.contains("0 of them gaps") || !verified.stdout.contains("gaps"), "{}", verified.stdout);
+    let written = fs::read(made).unwrap();
+    assert!(written.windows(16).any(|window| window == b"BAD_replayed_gap"));
+}
+
 /// A whole BDF+C file with some of its header overwritten.
 fn with(at: usize, text: &[u8]) -> Vec<u8> {
     let mut bytes = bytes(&header(Format::BdfPlusC));

@@ -317,10 +317,6 @@ fn faults_of_simulated_chips() {
     let part = "ads1299.simulated.fault";
     says(fault, &[&format!("1: {part}: a fault needs either at_frame, chance or at_start")]);
     says(&format!("{fault}chance = 2\n"), &[&format!("3: {part}: chance = 2 must be 0 to 1, for each conversion")]);
-    let either = format!("1: {part}: a fault needs either at_frame, chance or at_start");
-    says(&format!("{fault}at_frame = 1\nat_start = true\n"), &[&either.replacen('1', "4", 1)]);
-    let register = "[[source.simulated.fault]]\nwhat = \"write_dropped\"\nat_start = true\nregister = 24\n";
-    says(register, &[&format!("4: {part}: register = 24 must be 0 to 23, 00h to 17h")]);
     says(&format!("{fault}at_frame = 1\nchip = 5\n"), &[&format!("4: {part}: chip = 5 must be 1 to 4")]);
 }
 

@@ -170,11 +170,15 @@ mod tests {
     use super::*;
     use crate::config::Document;
 
-    fn planned(text: &str) -> Planned {
+    fn read(text: &str) -> Result<Planned, String> {
         let document = Document::parse("rig.toml", text).unwrap();
         let mut mistakes = Mistakes::new("rig.toml");
         let table = document.root().clone();
-        FaultKeys::read(&table, &[Model::Ads1299; 4], &mut mistakes).unwrap_or_else(|| panic!("{text}: {mistakes}"))
+        FaultKeys::read(&table, &[Model::Ads1299; 4], &mut mistakes).ok_or(mistakes.to_string())
+    }
+
+    fn planned(text: &str) -> Planned {
+        read(text).unwrap_or_else(|mistakes| panic!("{text}: {mistakes}"))
     }
 
     #[test]
@@ -198,5 +202,13 @@ mod tests {
             assert_eq!(planned(&format!("{at}{text}")), Planned { when: When::Conversion(7), fault }, "{text}");
         }
         assert_eq!(planned("at_start = true\nwhat = \"wrong_id\"").when, When::PowerUp);
+        for (text, mistake) in [
+            ("at_frame = 1\nat_start = true", "a fault needs either at_frame, chance or at_start"),
+            ("chance = 0.5\nat_start = true", "a fault needs either at_frame, chance or at_start"),
+            ("at_start = true\nregister = 24", "register = 24 must be 0 to 23, 00h to 17h"),
+        ] {
+            let found = read(&format!("what = \"write_dropped\"\n{text}")).unwrap_err();
+            assert!(found.contains(mistake), "{found}");
+        }
     }
 }

@@ -14,6 +14,14 @@ use crate::block::Marker;
 use crate::edf::Annotation;
 use crate::source::{Fate, MarkerOut};
 
+/// What a recorder calls frames that it did not get and filled in.
+const GAP_TEXT: &str = "BAD_ACQ_SKIP";
+
+/// What they are called when they are replayed. These frames are delivered, filled as they are: they must not be taken for gaps
+/// of the new recording, whose ledger has its own. Programs that leave out what begins with BAD leave them out still. They
+/// become no gaps of the stream either: a recorder writes the annotation after the frames, maybe records later.
+const REPLAYED_GAP_TEXT: &str = "BAD_replayed_gap";
+
 /// Everything the reader's thread owns.
 pub(super) struct Reader {
     recording: Recording,
@@ -114,6 +122,7 @@ impl Reader {
         self.recording.read_annotations(&mut self.annotations);
         for Annotation { onset_ns, duration_ns, text } in self.annotations.drain(..) {
             let (frame, offset_ns) = self.recording.frame_at(onset_ns);
+            let text = if text == GAP_TEXT { REPLAYED_GAP_TEXT.to_owned() } else { text };
             markers(Marker { frame: first_frame + frame, offset_ns, duration_ns, text });
         }
     }

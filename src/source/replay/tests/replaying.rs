@@ -82,6 +82,21 @@ fn annotations_fall_on_their_frame_to_the_nanosecond() {
 }
 
 #[test]
+fn a_gap_of_the_file_is_not_taken_for_one_of_the_replay() {
+    let mut made = Made::new(Format::BdfPlusC, 2, 6);
+    for text in ["BAD_ACQ_SKIP", "BAD_ACQ_SKIP twice", "BAD_unproven chip 1"] {
+        made.annotate(1, 1_000_000_000, Some(250_000_000), text);
+    }
+    let file = on_disk(&made.bytes());
+    let mut replay = replay(&file, MaxOr::Max, false, 10);
+    let arrived = markers_of(&mut replay);
+    let (_, codes) = run(&mut replay, 300);
+    assert_eq!(codes, expected_codes(300, 300, 2), "every frame is delivered");
+    let texts: Vec<String> = arrived.lock().expect("no panic").iter().map(|marker| marker.text.clone()).collect();
+    assert_eq!(texts, ["BAD_replayed_gap", "BAD_ACQ_SKIP twice", "BAD_unproven chip 1"]);
+}
+
+#[test]
 fn a_rate_that_is_no_whole_number_keeps_onsets_too() {
     let mut made = Made::new(Format::BdfPlusC, 1, 3);
     (made.header.record_duration_s, made.header.record_duration_text) = (0.15, "0.15".to_owned());
