@@ -74,8 +74,22 @@ pub enum ProofError {
         /// The slowest that was tried.
         slowest_hz: u32,
     },
+    /// The thread was late.
+    #[error(
+        "the thread was late: {n_late} of {n_frames} reads ended after the next conversion, which tears a frame that flows by \
+        itself, so nothing can be said of the wires: look at what else runs on its core (biosigd doctor), or write \
+        read_mode = \"rdata\", where a late read brings a whole frame"
+    )]
+    Late {
+        /// Reads that came too late.
+        n_late: usize,
+        /// All of them.
+        n_frames: usize,
+    },
     /// A chip stands behind the last one.
-    #[error("there are more chips than n_chips = {n_chips}: behind the last one of a row another status word begins")]
+    #[error(
+        "there are more chips than n_chips = {n_chips}: behind the last one of a chip select another status word begins"
+    )]
     MoreChips {
         /// As configured.
         n_chips: usize,
@@ -154,7 +168,10 @@ impl ProofError {
             | ProofError::TestSignal { chip, .. }
             | ProofError::TestPeriod { chip, .. }
             | ProofError::Voltages { chip, .. } => Some(chip),
-            ProofError::NoEdges { .. } | ProofError::Rate { .. } | ProofError::MoreChips { .. } => None,
+            ProofError::NoEdges { .. }
+            | ProofError::Rate { .. }
+            | ProofError::Late { .. }
+            | ProofError::MoreChips { .. } => None,
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     board.spi_clock_hz = clock_hz;
     let models = board.layout.models.clone();
     board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
-    sync::no_chip_is_left_over(wire, board)?;
+    sync::no_chip_is_left_over(wire, board, &readable)?;
     let self_test = if board.self_test {
         let mut control = Control { wire, board };
         Some(super::self_test::run(&mut control, rate_hz, &readable)?)

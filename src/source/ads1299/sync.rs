@@ -2,17 +2,24 @@
 //! more chips than the configuration knows.
 
 use super::board::{Board, ReadMode};
-use super::budget::Budget;
+use super::budget::{Budget, KEEP_OUT_NS};
 use super::control::{Control, command};
 use super::fault::ProofError;
 use super::frame;
-use super::layout::Layout;
-use super::proof::all;
+use super::layout::{Layout, Select};
+use super::proof::{all, of_select, write_all};
 use super::reader::read_frame;
+use super::registers::{Registers, address};
 use super::wire::{Wire, WireError};
 
 /// Frames in which every chip's sync nibble must stand.
 pub(super) const SYNC_FRAMES: usize = 100;
+
+/// So many frames that were read too late are read again, where a late read tears a frame.
+const LATE_MAX: usize = SYNC_FRAMES;
+
+/// CONFIG1 bit 6, DAISY_EN: clear, the chip passes on what comes after its own bits; set, it repeats its frame.
+const READS_BACK: u8 = 0x40;
 
 /// Throws away edges from before.
 pub(super) fn drain(wire: &mut dyn Wire) -> Result<(), WireError> {
@@ -56,28 +63,36 @@ pub(super) fn find(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u3
     }
 }
 
-/// Looks one byte beyond each row: where a status word begins there too, a chip stands behind the last one.
-pub(super) fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board) -> Result<(), ProofError> {
-    let mut longer = board.clone();
-    for select in longer.layout.selects.iter_mut().filter(|select| select.part_bits.len() > 1) {
-        select.part_bits.push(select.n_bytes * 8);
-        select.n_bytes += 1;
-    }
-    let n_chips: usize = longer.layout.selects.iter().map(|select| select.part_bits.len()).sum();
-    if n_chips == board.layout.n_chips() || board.layout.gap_bits > 0 {
-        // Alone behind its select a chip repeats its frame; behind gap bits a byte would not begin at one.
-        return Ok(());
-    }
+/// Looks one byte beyond the last chip of each select: where a status word begins there too, another one stands behind it. Alone
+/// behind its select a chip repeats its own frame; for this look it passes on what comes after it, as in a row.
+pub(super) fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board, readable: &[bool]) -> Result<(), ProofError> {
     let mut control = Control { wire, board };
-    let n_bad = count_bad_of(&mut control, &longer, n_chips, board.rate_hz)?;
-    let mut chip = 0;
-    for select in &longer.layout.selects {
-        chip += select.part_bits.len();
-        if select.part_bits.len() > 1 && n_bad[chip - 1].1 == 0 {
-            return Err(ProofError::MoreChips { n_chips: board.layout.n_chips() });
+    let wanted: Vec<Registers> = (0..board.layout.n_chips()).map(|chip| board.registers(chip)).collect();
+    let is_alone = |select: &Select| select.part_bits.len() == 1;
+    let mut longer = board.clone();
+    for (i, select) in longer.layout.selects.iter_mut().enumerate() {
+        let last = select.first_chip + select.part_bits.len() - 1;
+        let end = select.part_bits.last().copied().unwrap_or(0) + board.layout.models[last].frame_bytes() * 8;
+        // Where there is no row nobody knows of a bit between its chips.
+        let gaps = if is_alone(select) { 0..=1 } else { board.layout.gap_bits..=board.layout.gap_bits };
+        select.n_bytes = frame::bytes_of(end + gaps.end() + 8);
+        select.part_bits.extend(gaps.map(|gap_bits| end + gap_bits));
+        if is_alone(&board.layout.selects[i]) {
+            let config1 = wanted[select.first_chip][address::CONFIG1] & !READS_BACK;
+            control.write(i, address::CONFIG1, &[config1]).map_err(|error| of_select(&control, i, error))?;
         }
     }
-    Ok(())
+    let n_parts = longer.layout.selects.iter().map(|select| select.part_bits.len()).sum();
+    let n_bad = count_bad_of(&mut control, &longer, n_parts, board.rate_hz)?;
+    let mut part = 0;
+    for (with, select) in longer.layout.selects.iter().zip(&board.layout.selects) {
+        let beyond = &n_bad[part + select.part_bits.len()..part + with.part_bits.len()];
+        if beyond.iter().any(|(_, n_bad)| *n_bad == 0) {
+            return Err(ProofError::MoreChips { n_chips: board.layout.n_chips() });
+        }
+        part += with.part_bits.len();
+    }
+    if board.layout.selects.iter().any(is_alone) { write_all(&mut control, &wanted, readable) } else { Ok(()) }
 }
 
 /// Reads [`SYNC_FRAMES`] frames; `None` when all nibbles were right, else the first chip that failed, what its first byte
@@ -113,12 +128,17 @@ fn count_bad_of(
     control.start().map_err(gpio)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
     let patience_ns = 100_000_000 + (6e9 / rate_hz) as u64;
-    let mut n_frames = 0;
+    let whole_ns = 1e9 / rate_hz - KEEP_OUT_NS;
+    let (mut n_frames, mut n_late, mut read_ns) = (0, 0, 0);
     while n_frames < SYNC_FRAMES {
         let deadline_ns = control.wire.now_ns() + patience_ns;
-        if control.wire.wait_edge(deadline_ns).map_err(gpio)?.is_none() {
+        let Some(edge) = control.wire.wait_edge(deadline_ns).map_err(gpio)? else {
+            control.stop().map_err(gpio)?;
             return Err(ProofError::NoEdges { n_edges: n_frames });
-        }
+        };
+        // What the last read took bits of is not whole any more.
+        let mut late = edge.at_ns <= read_ns;
+        let judged = bad.clone();
         let mut part = 0;
         for (select, place) in board.layout.selects.iter().enumerate() {
             let frame = read_frame(control.wire, board, select, &mut bytes)
@@ -132,6 +152,17 @@ fn count_bad_of(
                 }
                 part += 1;
             }
+        }
+        read_ns = control.wire.now_ns();
+        late |= read_ns.saturating_sub(edge.at_ns) as f64 > whole_ns;
+        if late && board.read_mode == ReadMode::Rdatac {
+            // Torn by the thread: it says nothing of the wires.
+            (bad, n_late) = (judged, n_late + 1);
+            if n_late >= LATE_MAX {
+                control.stop().map_err(gpio)?;
+                return Err(ProofError::Late { n_late, n_frames: n_frames + n_late });
+            }
+            continue;
         }
         n_frames += 1;
     }

@@ -74,6 +74,45 @@ fn fewer_chips_than_configured() {
 fn more_chips_than_configured() {
     let text = refused("n_chips = 3", |setup| setup.selects[0].chips.push(ChipSetup::default()));
     assert!(text.contains("more chips than n_chips = 3"), "{text}");
+    // With a bit between them.
+    let text = refused("n_chips = 3\ngap_bits = 1", |setup| setup.selects[0].chips.push(ChipSetup::default()));
+    assert!(text.contains("more chips than n_chips = 3"), "{text}");
+    // A row where each select should have one chip, with and without such a bit; and one chip that is two.
+    for gap_bits in [0, 1] {
+        for (text, select) in [(CASCADE, 0), (CASCADE, 3), ("n_chips = 1", 0)] {
+            let text = refused(text, |setup| {
+                setup.gap_bits = gap_bits;
+                setup.selects[select].chips.push(ChipSetup::default());
+            });
+            assert!(text.contains("more chips than n_chips = "), "{gap_bits}: {text}");
+        }
+    }
+}
+
+const CASCADE: &str = "topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 1000";
+
+#[test]
+fn a_look_behind_a_chip_leaves_its_registers_as_they_should_be() {
+    for text in [CASCADE, "n_chips = 1", "spi = [\"0.0\", \"1.0\"]"] {
+        let mut rig = rig(text, |_| {}).unwrap();
+        let first = if text == CASCADE { 3 } else { 0 };
+        assert_eq!(rig.registers(first)[0x01], rig.source.board.registers(first)[0x01], "{text}");
+    }
+}
+
+#[test]
+fn a_thread_that_is_late_is_no_fault_of_the_wires() {
+    let rdatac = "read_mode = \"rdatac\"";
+    let text = refused(rdatac, |setup| setup.delays.wake_ns = 200_000);
+    assert!(text.contains("the thread was late: 100 of 100 reads ended after the next conversion"), "{text}");
+    // Late now and then: those frames are read again. A bench that is late by up to a conversion, sometimes.
+    for us in [100, 150, 240, 700] {
+        let fault = Fault::WakeLate { us };
+        let rig = rig(rdatac, |setup| setup.faults = vec![Planned { when: When::PowerUp, fault }]);
+        assert!(rig.is_ok(), "{us}: {:?}", rig.err());
+    }
+    // Where a command asks for each frame a late read tears nothing.
+    assert!(rig("", |setup| setup.delays.wake_ns = 200_000).is_ok());
 }
 
 #[test]
