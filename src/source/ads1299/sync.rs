@@ -3,6 +3,7 @@
 
 use super::board::{Board, ReadMode};
 use super::budget::{Budget, KEEP_OUT_NS};
+use super::clock::ConversionClock;
 use super::control::{Control, command};
 use super::fault::ProofError;
 use super::frame;
@@ -16,7 +17,10 @@ use super::wire::{Wire, WireError};
 pub(super) const SYNC_FRAMES: usize = 100;
 
 /// So many frames that were read too late are read again, where a late read tears a frame.
-const LATE_MAX: usize = SYNC_FRAMES;
+const LATE_MAX: usize = 4 * SYNC_FRAMES;
+
+/// Conversions until the clock knows whether an interrupt was late, so that a read can be called late.
+const CLOCK_SETTLES: u64 = 10;
 
 /// CONFIG1 bit 6, DAISY_EN: clear, the chip passes on what comes after its own bits; set, it repeats its frame.
 const READS_BACK: u8 = 0x40;
@@ -128,16 +132,20 @@ fn count_bad_of(
     control.start().map_err(gpio)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
     let patience_ns = 100_000_000 + (6e9 / rate_hz) as u64;
-    let whole_ns = 1e9 / rate_hz - KEEP_OUT_NS;
-    let (mut n_frames, mut n_late, mut read_ns) = (0, 0, 0);
+    let (mut n_frames, mut n_late) = (0, 0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "two microseconds")]
+    let keep_out_ns = KEEP_OUT_NS as u64;
+    // Interrupts may be late too: the clock follows the earliest of them.
+    let (mut clock, mut interrupts, mut was_late) = (None::<ConversionClock>, None, false);
     while n_frames < SYNC_FRAMES {
         let deadline_ns = control.wire.now_ns() + patience_ns;
         let Some(edge) = control.wire.wait_edge(deadline_ns).map_err(gpio)? else {
             control.stop().map_err(gpio)?;
             return Err(ProofError::NoEdges { n_edges: n_frames });
         };
-        // What the last read took bits of is not whole any more.
-        let mut late = edge.at_ns <= read_ns;
+        let clock = clock.get_or_insert_with(|| ConversionClock::new(1e9 / rate_hz, 0, edge.at_ns));
+        let passed = interrupts.replace(edge.n_interrupts).map_or(1, |before| edge.n_interrupts.wrapping_sub(before));
+        let index = clock.edge(edge.at_ns, u64::from(passed));
         let judged = bad.clone();
         let mut part = 0;
         for (select, place) in board.layout.selects.iter().enumerate() {
@@ -153,11 +161,13 @@ fn count_bad_of(
                 part += 1;
             }
         }
-        read_ns = control.wire.now_ns();
-        late |= read_ns.saturating_sub(edge.at_ns) as f64 > whole_ns;
-        if late && board.read_mode == ReadMode::Rdatac {
+        // As in the run. A read that is late takes bits of the next frame too.
+        let end_ns = control.wire.now_ns() + keep_out_ns;
+        let late = clock.newest_at(end_ns, clock.guard()) > index;
+        let spoiled = std::mem::replace(&mut was_late, late) || late;
+        if board.read_mode == ReadMode::Rdatac && (spoiled || index < CLOCK_SETTLES) {
             // Torn by the thread: it says nothing of the wires.
-            (bad, n_late) = (judged, n_late + 1);
+            (bad, n_late) = (judged, n_late + usize::from(spoiled));
             if n_late >= LATE_MAX {
                 control.stop().map_err(gpio)?;
                 return Err(ProofError::Late { n_late, n_frames: n_frames + n_late });
