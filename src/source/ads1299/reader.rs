@@ -110,9 +110,6 @@ struct Candidate {
 /// Reads frames and gives each its index.
 pub(super) struct Reader {
     clock: ConversionClock,
-    /// The same at the last edge before which no conversion was without one: chips that lost their registers give edges that
-    /// stand elsewhere in time, and must not move what the index goes on from when they were set up again.
-    steady: ConversionClock,
     /// The newest conversion that was read, or that a read failed at; -1 before the first.
     read: Option<u64>,
     /// Three frames: one that is held, one that was read after it, one that is handed out.
@@ -131,7 +128,6 @@ impl Reader {
         let room = board.layout.frame_bytes() + board.layout.selects.len() + 1;
         Reader {
             clock,
-            steady: clock,
             read: None,
             slots: std::array::from_fn(|_| vec![0; room]),
             n_bytes: board.layout.frame_bytes(),
@@ -177,9 +173,7 @@ impl Reader {
             None if counts_anew => Some(Edge::default()),
             None => self.edge,
         };
-        self.clock = self.steady;
         let index = self.clock.resume(first_ns);
-        self.steady = self.clock;
         self.edge_index = index.wrapping_sub(1);
         index
     }
@@ -283,9 +277,7 @@ impl Reader {
         loop {
             let interrupts = self.edge.map_or(1, |before| edge.n_interrupts.wrapping_sub(before.n_interrupts));
             let index = self.clock.edge(edge.at_ns, u64::from(interrupts));
-            let unseen = self.counts.unseen;
             self.compare(edge, index);
-            self.steady = if self.counts.unseen == unseen { self.clock } else { self.steady };
             (self.edge, self.edge_index) = (Some(edge), index);
             match wire.wait_edge(0)? {
                 Some(next) => edge = next,
