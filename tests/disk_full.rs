@@ -51,10 +51,11 @@ fn a_full_disk_ends_the_recording_with_its_last_whole_record() {
     feeder.gap(Cause::Missed, 1500);
     let error = (0..400).find_map(|_| feeder.try_frames(97).err()).expect("1 MiB is too little");
     assert!(matches!(&error, SinkError::Io { what: "cannot write", path, .. } if *path == file), "{error}");
+    let state = format!("ended: cannot write {}: No space left on device (os error 28)", file.display());
+    let file = feeder.recorder.progress().file.expect("a file");
     let report = verify_file(&file, true).expect("opens");
     assert!(report.is_well(), "{report}");
     let sidecar = feeder::sidecar(&file);
-    let state = format!("ended: cannot write {}: No space left on device (os error 28)", file.display());
     assert_eq!(sidecar["state"], state);
     let progress = feeder.recorder.progress();
     assert_eq!(sidecar["ledger"]["recorder"]["delivered"], progress.frames_delivered);
@@ -102,11 +103,11 @@ fn a_gap_that_would_fill_the_disk_is_broken_off() {
     let mut plan = feeder::plan(disk.path(), 1000.0, 10);
     plan.min_free_bytes = 20 << 20;
     let mut feeder = Feeder::with(plan, 0);
-    let file = feeder.recorder.progress().file.expect("a file");
     feeder.frames(1500);
     feeder.gap(Cause::Reinit, 1_300_000);
     let error = feeder.try_frames(10).expect_err("39 MB do not fit");
     assert!(matches!(error, SinkError::DiskLow { .. }), "{error}");
+    let file = feeder.recorder.progress().file.expect("a file");
     let report = verify_file(&file, true).expect("opens");
     assert!(report.is_well(), "{report}");
     let sidecar = feeder::sidecar(&file);

@@ -13,6 +13,7 @@ use biosigd::pipeline::{
     WhenFull, link, ring,
 };
 use biosigd::rt::Stop;
+use biosigd::sink::recorder::About;
 use biosigd::sink::{LiveBlock, LiveSink, PackedBlock, Progress as SinkProgress, RawSink, SinkError, Traffic};
 use biosigd::source::{Filled, Pace, Slack, Source};
 
@@ -140,6 +141,8 @@ impl RawSink for Paper {
         *self.end_gap.lock().unwrap() = Some(*gap_at_end);
         Ok(())
     }
+    fn rotate(&mut self) {}
+    fn describe_next(&mut self, _: About) {}
     fn progress(&self) -> SinkProgress {
         SinkProgress { frames_delivered: self.given, ..SinkProgress::default() }
     }

@@ -139,7 +139,7 @@ fn killed_at_any_moment_file_and_ledger_agree() {
     let file = feeder.recorder.progress().file.expect("open");
     let copies = tempfile::tempdir().expect("a folder");
     let copy = copies.path().join(file.file_name().expect("a name"));
-    let check = |step: u64| {
+    let check = |step: u64, file: &Path| {
         for extension in ["bdf", "json"] {
             fs::copy(file.with_extension(extension), copy.with_extension(extension)).expect("copies");
         }
@@ -152,7 +152,7 @@ fn killed_at_any_moment_file_and_ledger_agree() {
         let report = verify_file(&copy, true).expect("opens");
         assert_eq!(report.is_well(), step < 200, "step {step}\n{report}");
     };
-    check(0);
+    check(0, &file);
     for step in 1..200 {
         match step % 7 {
             0 => feeder.gap(Cause::Missed, step),
@@ -163,14 +163,14 @@ fn killed_at_any_moment_file_and_ledger_agree() {
             feeder.marker(7 + step, 0, None, &"m".repeat(400));
         }
         feeder.frames(1 + step % 61);
-        check(step);
+        check(step, &file);
         if step % 4 == 0 {
             feeder.recorder.sync().expect("syncs");
-            check(step);
+            check(step, &file);
         }
     }
-    feeder.close(Cause::Disk, 1000);
-    check(200);
+    let file = feeder.close(Cause::Disk, 1000);
+    check(200, &file);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn more_gaps_than_a_record_has_room_for_are_annotated_later() {
     let file = feeder.recorder.progress().file.expect("a file");
     assert_ne!(feeder::sidecar(&file)["gap_frames_not_annotated"], 0);
     assert_well(&file);
-    feeder.close(Cause::Disk, 0);
+    let file = feeder.close(Cause::Disk, 0);
     assert_well(&file);
     let sidecar = feeder::sidecar(&file);
     assert_eq!((&sidecar["gap_frames_not_annotated"], &sidecar["frames_written"]), (&0.into(), &2800.into()));
@@ -272,7 +272,7 @@ fn the_header_says_when_and_the_sidecar_says_exactly() {
     // The next recording is not about the same thing.
     recorder.open(&first).expect("opens again");
     let next = recorder.progress().file.expect("a file");
-    assert_eq!(next.file_name().expect("a name"), "2026-11-21T11-30-05.250Z.bdf");
+    assert_eq!(next.file_name().expect("a name"), "2026-11-21T11-30-05.250Z.part.bdf");
 }
 
 #[test]
@@ -280,12 +280,12 @@ fn a_block_that_does_not_follow_ends_the_recording() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut feeder = Feeder::new(dir.path(), 100.0, 2, 10);
     feeder.frames(250);
-    let file = feeder.recorder.progress().file.expect("a file");
     let codes = feeder::packed(0, 5, 2);
     let head = Head { first_frame: 100, n_frames: 5, ..Head::default() };
     let error = feeder.recorder.write(&PackedBlock { head, gap: Tally::default(), codes: &codes });
     let message = "a block of 5 frames in 30 bytes at frame 100 does not follow frame 260";
     assert_eq!(error.expect_err("refused").to_string(), message);
+    let file = feeder.recorder.progress().file.expect("a file");
     assert_eq!(feeder.recorder.progress().frames_delivered, 200);
     assert_eq!(feeder::sidecar(&file)["state"], format!("ended: {message}"));
     assert_well(&file);

@@ -5,6 +5,7 @@ pub mod cli;
 mod converter;
 mod doctor;
 mod failure;
+mod files;
 mod http;
 mod kinds;
 mod load;

@@ -98,6 +98,9 @@ fn recorder(out: &mut String, loaded: &Loaded) {
             recorder.stall_budget_s
         ),
     );
+    if let Some(when) = super::files::when(recorder) {
+        line(out, format_args!("files       {}: another one {when}", recorder.file_name));
+    }
     line(out, format_args!("disk        {}", disk(loaded)));
 }
 

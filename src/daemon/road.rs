@@ -331,6 +331,8 @@ fn recorder_plan(
         dir: dir.to_owned(),
         stream: raw.clone(),
         n_chips,
+        file_name: super::files::file_name(&settings.recorder),
+        rotate: super::files::rotate(&settings.recorder),
         min_free_bytes: (settings.recorder.min_free_gb * 1e9) as u64,
         configuration: text.to_owned(),
         source: about["source"].clone(),

@@ -62,6 +62,10 @@ pub(super) struct Recorder {
     pub(super) on_overflow: OnOverflow,
     pub(super) sync_s: f64,
     pub(super) min_free_gb: f64,
+    pub(super) file_name: String,
+    pub(super) rotate_s: f64,
+    pub(super) rotate_gb: f64,
+    pub(super) gap_file_s: f64,
 }
 
 impl Default for Recorder {
@@ -73,6 +77,10 @@ impl Default for Recorder {
             on_overflow: OnOverflow::Gap,
             sync_s: 1.0,
             min_free_gb: 1.0,
+            file_name: "{name}_{start}".to_owned(),
+            rotate_s: 0.0,
+            rotate_gb: 0.0,
+            gap_file_s: 300.0,
         }
     }
 }
@@ -180,6 +188,14 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             Key::new("on_overflow", "\"gap\"", "budget spent: gap (goes on) or stop (ends with an error status)"),
             Key::new("sync_s", "1.0", "seconds between two syncs to disk, 0.05 to 60"),
             Key::new("min_free_gb", "1.0", "at this much free space a recording ends cleanly, 0 to 100000"),
+            Key::new(
+                "file_name",
+                "\"{name}_{start}\"",
+                "of {start}, {name}, {part}, {subject}, letters, digits, -, _, .",
+            ),
+            Key::new("rotate_s", "0", "another file begins after this many seconds, 1 to 1e7; 0: never"),
+            Key::new("rotate_gb", "0", "another file begins before this size, 0.001 to 100000; 0: never"),
+            Key::new("gap_file_s", "300.0", "another file begins after a gap longer than this, 1 to 1e7; 0: never"),
         ],
     ),
     (
@@ -292,6 +308,7 @@ fn check_recorder(table: &Table<'_>, r: &Recorder, mistakes: &mut Mistakes) {
     between(table, "stall_budget_s", r.stall_budget_s, 0.1, 3600.0, mistakes);
     between(table, "sync_s", r.sync_s, 0.05, 60.0, mistakes);
     between(table, "min_free_gb", r.min_free_gb, 0.0, 100_000.0, mistakes);
+    super::files::check(table, r, mistakes);
     if r.dir.as_os_str().is_empty() {
         table.refuse(mistakes, "dir", "dir = \"\" must name a directory");
     }

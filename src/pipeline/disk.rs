@@ -174,7 +174,8 @@ impl<S: RawSink> Disk<S> {
             let outcome = self.sink.sync();
             self.metrics.recorder_fsync.observe(now_ns().saturating_sub(start_ns) as f64 * 1e-9);
             self.metrics.disk_free_bytes.set(i64::try_from(self.sink.progress().free_bytes).unwrap_or(i64::MAX));
-            self.tell(|status| status.seconds = seconds);
+            let file = self.sink.progress().file;
+            self.tell(|status| (status.seconds, status.file) = (seconds, file));
             match outcome {
                 Ok(()) => {}
                 Err(SinkError::DiskLow { .. }) if !self.gate.is_open() => {}
@@ -200,7 +201,8 @@ impl<S: RawSink> Disk<S> {
             if let Err(error) = self.sink.close(&gap) {
                 return self.fail(&error);
             }
-            self.tell(|status| status.seconds = seconds);
+            let file = self.sink.progress().file;
+            self.tell(|status| (status.seconds, status.file) = (seconds, file));
             if self.gate.overflowed() {
                 let reason = "the stall budget was spent, and on_overflow is \"stop\"".to_owned();
                 tracing::error!("the recording ends: {reason}");

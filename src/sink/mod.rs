@@ -49,6 +49,12 @@ pub trait RawSink: Send {
     /// As [`RawSink::write`].
     fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError>;
 
+    /// The active recording's file ends at the next record boundary and another one begins; nothing where none is active.
+    fn rotate(&mut self);
+
+    /// What the next recording, and only that one, will be about.
+    fn describe_next(&mut self, about: recorder::About);
+
     /// What it has done so far, over all recordings.
     fn progress(&self) -> Progress;
 }

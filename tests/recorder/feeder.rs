@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use biosigd::block::{Cause, Channel, ChipStatus, Head, Marker, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, RecorderPlan};
+use biosigd::sink::recorder::{BdfRecorder, FileName, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 
 /// `code(frame, channel)` of `signal = "counter"` (design, section 4).
@@ -53,6 +53,8 @@ pub(crate) fn plan(dir: &Path, rate_hz: f64, n_channels: usize) -> RecorderPlan 
             delay_s: 0.0,
         },
         n_chips: 0,
+        file_name: FileName::default(),
+        rotate: Rotate::default(),
         min_free_bytes: 0,
         configuration: "[source]\nkind = \"synthetic\"\n".to_owned(),
         source: serde_json::json!({"kind": "synthetic"}),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::sidecar::Neighbour;
 use super::{About, RecorderPlan, status};
 use crate::block::{ChannelType, Stream};
 
@@ -47,6 +48,21 @@ pub(super) fn describe(
         members.insert("status_words".to_owned(), status::describe());
     }
     members
+}
+
+/// Where the file stands in its recording, and on which boot of which machine it was begun: what was written before a power
+/// cut is to be trusted less than what a killed process left.
+pub(super) fn place(part: u64, previous: Option<&Neighbour>) -> [(String, Value); 3] {
+    [
+        ("part".to_owned(), json!(part)),
+        ("previous".to_owned(), json!(previous.map(Neighbour::json))),
+        ("boot_id".to_owned(), json!(boot_id())),
+    ]
+}
+
+/// The kernel's name for the time since it started; empty where it does not say.
+pub(super) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 fn count(stream: &Stream, kind: ChannelType) -> Value {

@@ -20,19 +20,26 @@ mod describe;
 mod file;
 mod header;
 mod ledger;
+mod names;
 mod pending;
 mod plan;
 mod record;
 mod recording;
 mod sidecar;
 mod status;
+mod template;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+pub use names::{Names, PART_ENDING, lock, rename};
 pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
+pub use template::FileName;
 
-use self::recording::{Recording, Space};
+use self::file::Space;
+use self::ledger::reconcile;
+use self::recording::{Opening, Recording};
+use self::sidecar::Neighbour;
 use super::{PackedBlock, Progress, RawSink, SinkError};
 use crate::block::{Head, Marker, Stream, Tally};
 
@@ -45,6 +52,10 @@ pub struct RecorderPlan {
     pub stream: Stream,
     /// Chips that put a status word into every frame.
     pub n_chips: usize,
+    /// What the files are called.
+    pub file_name: FileName,
+    /// When another file begins.
+    pub rotate: Rotate,
     /// At this much free space, in bytes, a recording ends, and none begins; 0: no limit.
     pub min_free_bytes: u64,
     /// The configuration as text, for the sidecar.
@@ -55,6 +66,17 @@ pub struct RecorderPlan {
     pub session: String,
     /// The daemon's version.
     pub software_version: String,
+}
+
+/// When a recording goes on in another file; 0: never for this reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rotate {
+    /// After this many seconds of signal, to the nearest record.
+    pub every_s: f64,
+    /// Before a file becomes larger than this; a file holds at least one record.
+    pub bytes: u64,
+    /// Where a gap is longer than this; the gap is then in no file.
+    pub gap_s: f64,
 }
 
 /// What a person says about the next recording; all of it may be empty.
@@ -88,6 +110,9 @@ pub struct BdfRecorder {
     shape: RecordPlan,
     about: About,
     active: Option<Recording>,
+    /// What the active recording is about, and how many files it has.
+    active_about: About,
+    part: u64,
     /// Markers that came while no recording was open: the next one may begin before them.
     early: VecDeque<Marker>,
     /// The recordings before the active one.
@@ -111,20 +136,100 @@ impl BdfRecorder {
             shape,
             about: About::default(),
             active: None,
+            active_about: About::default(),
+            part: 0,
             early: VecDeque::new(),
             finished: Progress::default(),
         })
-    }
-
-    /// What the next recording, and only that one, will be about.
-    pub fn describe_next(&mut self, about: About) {
-        self.about = about;
     }
 
     /// Closes the account of the active recording.
     fn retire(&mut self) {
         self.finished = self.progress();
         self.active = None;
+    }
+
+    /// Looks at the free space, which must be above the limit before a file is made.
+    fn space(&mut self) -> Result<Space, SinkError> {
+        let min_free_bytes = self.plan.min_free_bytes;
+        let mut space = Space { dir: self.plan.dir.clone(), min_free_bytes, free_bytes: 0 };
+        let looked = space.look();
+        self.finished.free_bytes = space.free_bytes;
+        looked.map(|()| space)
+    }
+
+    /// The block and the gap before it, in as many files as it takes.
+    fn append(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError> {
+        let head = &block.head;
+        let mut left = self.recording()?.jump(block)?;
+        let mut causes = reconcile(left, &block.gap);
+        if self.plan.rotate.gap_s > 0.0 && left as f64 > self.plan.rotate.gap_s * self.plan.stream.rate_hz {
+            self.next_file(*head, left)?;
+            left = 0;
+        }
+        while left > 0 {
+            let n_frames = left.min(self.file_with_room(head)?.frames_left());
+            self.recording()?.gap(n_frames, &mut causes)?;
+            left -= n_frames;
+        }
+        let mut codes = block.codes;
+        while !codes.is_empty() {
+            let recording = self.file_with_room(head)?;
+            codes = recording.frames(codes, recording.frames_left())?;
+        }
+        self.recording()?.note(head);
+        Ok(())
+    }
+
+    fn recording(&mut self) -> Result<&mut Recording, SinkError> {
+        self.active.as_mut().ok_or_else(|| SinkError::Format("no recording is open".to_owned()))
+    }
+
+    /// The file in work, or the next one where that is full. Only now, when it is certain that a frame comes: the last file
+    /// of a recording is never an empty one.
+    fn file_with_room(&mut self, head: &Head) -> Result<&mut Recording, SinkError> {
+        let recording = self.recording()?;
+        if recording.frames_left() == 0 {
+            // The edge is the block's last one, and the frames between are counted back from it.
+            let first_frame = recording.next_frame();
+            let n_frames = usize::try_from(head.next_frame() - first_frame).unwrap_or(usize::MAX);
+            self.next_file(Head { first_frame, n_frames, ..*head }, 0)?;
+        }
+        self.recording()
+    }
+
+    /// Goes on in another file that begins with `first`, `gap_frames` after the last frame of this one.
+    fn next_file(&mut self, first: Head, gap_frames: u64) -> Result<(), SinkError> {
+        let space = self.space();
+        let Some(recording) = &mut self.active else { return Ok(()) };
+        let space = space.inspect_err(|error| recording.ends(error))?;
+        let first_frame = recording.first_frame();
+        let mut opening = Opening {
+            plan: &self.plan,
+            shape: &self.shape,
+            about: &self.active_about,
+            first,
+            part: self.part + 1,
+            previous: None,
+            space,
+        };
+        // The next name first, because the sidecar of this file tells it; then the end of this file, because the sidecar of
+        // the next one tells what it is called at last.
+        let (names, files) = opening.create()?;
+        let next = Neighbour { file: names.file_name(), first_frame: first.first_frame, gap_frames };
+        let later = recording.finish(&Tally::default(), Some(&next)).inspect_err(|_| {
+            names::remove(&names.part_data());
+            names::remove(&names.part_sidecar());
+        })?;
+        opening.previous = Some(Neighbour { file: recording.names().file_name(), first_frame, gap_frames });
+        let opened = Recording::open(opening, (names, files));
+        self.retire();
+        let mut recording = opened?;
+        self.part += 1;
+        later.into_iter().for_each(|marker| recording.marker(marker));
+        tracing::info!("the recording goes on in {}", recording.data().path().display());
+        self.active = Some(recording);
+        Ok(())
     }
 
     /// Ends the recording where the disk refused. Where a sync finds that space is low, the caller closes it, because the
@@ -152,24 +257,24 @@ impl RawSink for BdfRecorder {
             path: dir.clone(),
             source,
         })?;
-        let mut space = Space { dir: dir.clone(), min_free_bytes: self.plan.min_free_bytes, free_bytes: 0 };
-        let looked = space.look();
-        self.finished.free_bytes = space.free_bytes;
-        looked?;
-        let about = std::mem::take(&mut self.about);
-        let mut recording = Recording::open(&self.plan, &self.shape, &about, first, space)?;
+        let space = self.space()?;
+        self.active_about = std::mem::take(&mut self.about);
+        let (plan, shape, about) = (&self.plan, &self.shape, &self.active_about);
+        let opening = Opening { plan, shape, about, first: *first, part: 1, previous: None, space };
+        let files = opening.create()?;
+        let mut recording = Recording::open(opening, files)?;
+        self.part = 1;
+        // One from before the first frame belongs to no file.
+        self.early.retain(|marker| marker.frame >= first.first_frame);
         self.early.drain(..).for_each(|marker| recording.marker(marker));
         self.active = Some(recording);
         Ok(())
     }
 
     fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError> {
-        let Some(recording) = &mut self.active else {
-            return Err(SinkError::Format("no recording is open".to_owned()));
-        };
-        let result = recording.write(block);
+        let result = self.append(block);
         if let Err(low @ SinkError::DiskLow { .. }) = result {
-            // Space ran low within a long gap; what comes after it can no longer stand at its place.
+            // Space ran low within a long gap, or where another file was due; what comes after cannot stand at its place.
             self.close(&Tally::default())?;
             return Err(low);
         }
@@ -178,7 +283,11 @@ impl RawSink for BdfRecorder {
 
     fn marker(&mut self, marker: Marker) {
         if let Some(recording) = &mut self.active {
-            return recording.marker(marker);
+            // One that comes late may stand before the file that was begun meanwhile, never before the recording.
+            if self.part > 1 || marker.frame >= recording.first_frame() {
+                recording.marker(marker);
+            }
+            return;
         }
         // A source that reads ahead tells its events before the block comes that opens the file.
         if self.early.len() == EARLY_MAX {
@@ -195,10 +304,20 @@ impl RawSink for BdfRecorder {
 
     fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError> {
         let Some(recording) = &mut self.active else { return Ok(()) };
-        let result = recording.finish(gap_at_end);
+        let result = recording.finish(gap_at_end, None).map(drop);
         self.after(result)?;
         self.retire();
         Ok(())
+    }
+
+    fn rotate(&mut self) {
+        if let Some(recording) = &mut self.active {
+            recording.rotate();
+        }
+    }
+
+    fn describe_next(&mut self, about: About) {
+        self.about = about;
     }
 
     fn progress(&self) -> Progress {

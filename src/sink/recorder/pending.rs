@@ -3,21 +3,25 @@
 
 use std::collections::VecDeque;
 
-use crate::block::Stream;
+use crate::block::{Marker, Stream};
 use crate::edf::{Annotation, TalArea};
 
 /// What MNE calls a span that was not acquired; it leaves `BAD` spans out of its analyses.
 pub(super) const GAP_TEXT: &str = "BAD_ACQ_SKIP";
 
 /// Markers and gaps that may wait, each. A record holds at least two markers of 512 bytes and some thirty gaps.
-const WAITING_MAX: usize = 65_536;
+pub(super) const WAITING_MAX: usize = 65_536;
 
 /// Gaps and markers on their way to the file.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
+    first_frame: u64,
     /// First frame (counted from the file's first one) and length, in frames.
     gaps: VecDeque<(u64, u64)>,
-    markers: VecDeque<Annotation>,
+    /// Markers of frames that are in the file.
+    markers: VecDeque<Marker>,
+    /// Markers of frames that are not: another file may begin before those come.
+    later: Vec<Marker>,
     markers_dropped: u64,
     /// Whether a gap was ever turned away.
     gaps_dropped: bool,
@@ -28,6 +32,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Nothing yet, for a file that begins with `first_frame`.
+    pub(super) fn new(first_frame: u64) -> Pending {
+        Pending { first_frame, ..Pending::default() }
+    }
+
     /// Adds a gap of `n_frames` at frame `start` of the file. Gaps go before markers, so that what is said about
     /// the data comes to the disk together with the data.
     pub(super) fn gap(&mut self, start: u64, n_frames: u64) {
@@ -40,9 +49,9 @@ impl Pending {
     }
 
     /// Adds a marker, or drops it when too many wait.
-    pub(super) fn marker(&mut self, marker: Annotation) {
-        if self.markers.len() < WAITING_MAX {
-            self.markers.push_back(marker);
+    pub(super) fn marker(&mut self, marker: Marker) {
+        if self.markers.len() + self.later.len() < WAITING_MAX {
+            self.later.push(marker);
             return;
         }
         if self.markers_dropped == 0 {
@@ -51,8 +60,28 @@ impl Pending {
         self.markers_dropped += 1;
     }
 
-    /// Writes as much as fits, in the order of arrival.
-    pub(super) fn write_into(&mut self, area: &mut TalArea<'_>, stream: &Stream) {
+    /// Takes out the markers of frames from `next_frame` on: they belong to the next file.
+    pub(super) fn take_later(&mut self, next_frame: u64) -> Vec<Marker> {
+        self.due(next_frame);
+        std::mem::take(&mut self.later)
+    }
+
+    /// No file comes after this one: all markers belong to it.
+    pub(super) fn release(&mut self) -> Vec<Marker> {
+        self.due(u64::MAX);
+        Vec::new()
+    }
+
+    fn due(&mut self, next_frame: u64) {
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.later).into_iter().partition(|marker| marker.frame < next_frame);
+        self.later = later;
+        self.markers.extend(due);
+    }
+
+    /// Writes as much as fits of what happened before `next_frame`, in the order of arrival.
+    pub(super) fn write_into(&mut self, area: &mut TalArea<'_>, stream: &Stream, next_frame: u64) {
+        self.due(next_frame);
         while let Some(&(start, n_frames)) = self.gaps.front() {
             let onset_ns = stream.duration_ns(start);
             let duration_ns = stream.duration_ns(start.saturating_add(n_frames)).saturating_sub(onset_ns);
@@ -65,14 +94,19 @@ impl Pending {
             self.annotated_end = start.saturating_add(n_frames);
         }
         while let Some(marker) = self.markers.front() {
-            if !area.push(marker) {
+            let frame_ns = stream.duration_ns(marker.frame.abs_diff(self.first_frame));
+            let frame_ns = if marker.frame < self.first_frame { -frame_ns } else { frame_ns };
+            let onset_ns = frame_ns.saturating_add(marker.offset_ns);
+            // In the order of arrival, hence a copy for as long as it takes to write it.
+            let (duration_ns, text) = (marker.duration_ns, marker.text.clone());
+            if !area.push(&Annotation { onset_ns, duration_ns, text }) {
                 return;
             }
             self.markers.pop_front();
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits that could be written now.
     pub(super) fn is_empty(&self) -> bool {
         self.gaps.is_empty() && self.markers.is_empty()
     }
@@ -99,12 +133,12 @@ mod tests {
         let channels = vec![Channel::microvolts_24_bit("Fp1", 1.0)];
         let stream = Stream { rate_hz: 1000.0, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 };
         let mut pending = Pending::default();
-        let marker = |n: i64| Annotation { onset_ns: n, duration_ns: None, text: "x".repeat(40) };
+        let marker = |offset_ns| Marker { frame: 0, offset_ns, duration_ns: None, text: "x".repeat(40) };
         (0..3).for_each(|n| pending.marker(marker(n)));
         pending.gap(500, 250);
         pending.gap(1000, 5000);
         let mut bytes = [0; 140];
-        pending.write_into(&mut TalArea::new(&mut bytes, 0), &stream);
+        pending.write_into(&mut TalArea::new(&mut bytes, 0), &stream, 1000);
         let mut found = Vec::new();
         crate::edf::parse_tals(&bytes, &mut found).expect("lists");
         let texts: Vec<_> = found.iter().map(|annotation| &annotation.text[..3]).collect();
@@ -118,7 +152,7 @@ mod tests {
     fn markers_are_bounded() {
         let mut pending = Pending::default();
         for n in 0..WAITING_MAX as i64 + 7 {
-            pending.marker(Annotation { onset_ns: n, duration_ns: None, text: String::new() });
+            pending.marker(Marker { frame: 0, offset_ns: n, duration_ns: None, text: String::new() });
         }
         assert_eq!(pending.markers_dropped(), 7);
     }

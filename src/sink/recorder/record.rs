@@ -34,6 +34,11 @@ impl Record {
         self.last.len()
     }
 
+    /// Frames of a whole one.
+    pub(super) fn n_frames(&self) -> usize {
+        self.n_frames
+    }
+
     /// Frames it holds so far.
     pub(super) fn n_filled(&self) -> usize {
         self.n_filled

@@ -1,27 +1,32 @@
-//! One recording: a data file and its sidecar, from the first frame to the last.
+//! One file of a recording: data and sidecar, from the first frame to the last.
 
 use jiff::tz::TimeZone;
 
 use super::clock::ClockPairs;
-use super::file::{self, DataFile};
-use super::ledger::{FileLedger, reconcile};
+use super::file::{self, DataFile, Space};
+use super::ledger::FileLedger;
+use super::names::{self, Names};
 use super::pending::Pending;
 use super::plan::RecordPlan;
 use super::record::Record;
-use super::sidecar::{Changing, Sidecar};
+use super::sidecar::{Changing, Neighbour, Sidecar};
 use super::{About, RecorderPlan, describe, header};
 use crate::block::{Head, Marker, Stream, Tally};
-use crate::edf::{Annotation, TalArea};
+use crate::edf::TalArea;
 use crate::sink::{PackedBlock, SinkError};
 
 /// A long gap looks at the free space each time it has written this much, because nobody else can meanwhile.
 const LOOK_BYTES: u64 = 16 << 20;
 
-/// An open recording.
+/// The header counts as many; a few are left for annotations that wait at the end.
+const RECORDS_MAX: u64 = 99_900_000;
+
+/// An open file.
 #[derive(Debug)]
 pub(super) struct Recording {
     stream: Stream,
     record_duration_ns: i64,
+    names: Names,
     data: DataFile,
     sidecar: Sidecar,
     record: Record,
@@ -34,6 +39,9 @@ pub(super) struct Recording {
     taken: FileLedger,
     /// The account of the records in the file: what the sidecar may speak of.
     on_disk: FileLedger,
+    /// With this many records another file begins.
+    records_max: u64,
+    frames_end: Option<u64>,
     space: Space,
     /// Why the recording cannot go on, once that is known.
     ending: Option<String>,
@@ -41,76 +49,92 @@ pub(super) struct Recording {
     broken_off: bool,
 }
 
-/// The limit of free space.
-#[derive(Debug, Clone)]
-pub(super) struct Space {
-    pub(super) dir: std::path::PathBuf,
-    pub(super) min_free_bytes: u64,
-    /// As of the last look.
-    pub(super) free_bytes: u64,
+/// What is known of a file before it is made.
+#[derive(Debug)]
+pub(super) struct Opening<'a> {
+    pub(super) plan: &'a RecorderPlan,
+    pub(super) shape: &'a RecordPlan,
+    pub(super) about: &'a About,
+    /// Its first frame, and the edge of a later one.
+    pub(super) first: Head,
+    /// Counts the files of a recording, from 1.
+    pub(super) part: u64,
+    /// The one before it.
+    pub(super) previous: Option<Neighbour>,
+    pub(super) space: Space,
 }
 
-impl Space {
-    /// Looks at the free space; an error when it is at or below the limit (0: no limit).
-    pub(super) fn look(&mut self) -> Result<(), SinkError> {
-        self.free_bytes = file::free_bytes(&self.dir)?;
-        if self.min_free_bytes > 0 && self.free_bytes <= self.min_free_bytes {
-            return Err(SinkError::DiskLow {
-                path: self.dir.clone(),
-                free_bytes: self.free_bytes,
-                limit_bytes: self.min_free_bytes,
-            });
-        }
-        Ok(())
+impl Opening<'_> {
+    /// The UTC of the first frame. The head speaks of the block's last edge; the file begins with its first.
+    fn utc_ns(&self) -> u64 {
+        let n_frames = (self.first.n_frames as u64).saturating_sub(1);
+        self.first.edge_utc_ns.saturating_sub(self.plan.stream.duration_ns(n_frames).unsigned_abs())
+    }
+
+    /// Reserves the names.
+    pub(super) fn create(&self) -> Result<(Names, [std::fs::File; 2]), SinkError> {
+        let base = self.plan.file_name.render(self.about, self.utc_ns(), self.part);
+        names::create(&self.space.dir, &base)
     }
 }
 
 impl Recording {
-    /// Makes both files; leaves nothing behind where that fails.
+    /// Begins the files that [`Opening::create`] made; leaves nothing behind where that fails.
     pub(super) fn open(
-        plan: &RecorderPlan,
-        shape: &RecordPlan,
-        about: &About,
-        first: &Head,
-        space: Space,
+        opening: Opening<'_>,
+        (names, files): (Names, [std::fs::File; 2]),
     ) -> Result<Recording, SinkError> {
+        let utc_ns = opening.utc_ns();
+        let Opening { plan, shape, about, first, part, previous, space } = opening;
         let stream = plan.stream.clone();
-        // The head speaks of the block's last edge; the file begins with its first.
-        let block_ns = stream.duration_ns((first.n_frames as u64).saturating_sub(1)).unsigned_abs();
-        let utc_ns = first.edge_utc_ns.saturating_sub(block_ns);
         let start = file::timestamp(utc_ns).to_zoned(TimeZone::system()).datetime();
         let header = header::header(plan, shape, start, &about.subject);
-        let constant = describe::describe(plan, about, first.first_frame, utc_ns);
+        let mut constant = describe::describe(plan, about, first.first_frame, utc_ns);
+        constant.extend(describe::place(part, previous.as_ref()));
         let before = stream.channels.iter().map(|channel| 0.clamp(channel.digital_min, channel.digital_max));
         let record = Record::new(shape.n_frames, before, plan.n_chips);
 
-        let [data, sidecar] = file::create_pair(&space.dir, &about.name, utc_ns)?;
-        let (data_path, sidecar_path) = (data.1.clone(), sidecar.1.clone());
+        let [data, sidecar] = files;
         let clock = ClockPairs::new(stream.rate_hz);
-        let files = DataFile::new(data.0, &data.1, &header).and_then(|data| {
-            let (ledger, pending) = (FileLedger::default(), Pending::default());
-            let changing = changing("recording", &data, &ledger, &pending, &clock, stream.rate_hz);
-            let sidecar = Sidecar::new(sidecar.0, &sidecar.1, &constant, &changing)?;
+        let pending = Pending::new(first.first_frame);
+        let made = DataFile::new(data, &names.part_data(), &header).and_then(|data| {
+            let ledger = FileLedger::default();
+            let changing = Changing {
+                state: "recording",
+                n_records: 0,
+                ledger: &ledger,
+                not_annotated: 0,
+                markers_dropped: 0,
+                measured_rate_hz: None,
+                rate_hz: stream.rate_hz,
+                clock_pairs: clock.pairs(),
+                frames_end: None,
+                next: None,
+            };
+            let sidecar = Sidecar::new(sidecar, &names.part_sidecar(), &constant, &changing)?;
             data.sync()?;
             sidecar.sync()?;
             file::sync_dir(&space.dir)?;
             Ok((data, sidecar))
         });
-        let (data, sidecar) = files.inspect_err(|_| {
-            file::remove(&data_path);
-            file::remove(&sidecar_path);
+        let (data, sidecar) = made.inspect_err(|_| {
+            names::remove(&names.part_data());
+            names::remove(&names.part_sidecar());
         })?;
         Ok(Recording {
             record_duration_ns: shape.duration_ns,
+            records_max: records_max(plan, shape, &data),
+            names,
             data,
             sidecar,
             record,
-            pending: Pending::default(),
+            pending,
             clock,
             first_frame: first.first_frame,
             next_frame: first.first_frame,
             taken: FileLedger::default(),
             on_disk: FileLedger::default(),
+            frames_end: None,
             space,
             ending: None,
             broken_off: false,
@@ -118,73 +142,132 @@ impl Recording {
         })
     }
 
-    /// Appends a block and the gap before it.
-    pub(super) fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError> {
-        let frame_bytes = self.record.frame_bytes();
+    /// How many frames are missing before `block`; an error where it cannot follow.
+    pub(super) fn jump(&self, block: &PackedBlock<'_>) -> Result<u64, SinkError> {
         let head = &block.head;
-        let (Some(jump), true) =
-            (head.first_frame.checked_sub(self.next_frame), block.codes.len() == head.n_frames * frame_bytes)
-        else {
-            return Err(SinkError::Format(format!(
+        let is_whole = block.codes.len() == head.n_frames * self.record.frame_bytes();
+        head.first_frame.checked_sub(self.next_frame).filter(|_| is_whole).ok_or_else(|| {
+            SinkError::Format(format!(
                 "a block of {} frames in {} bytes at frame {} does not follow frame {}",
                 head.n_frames,
                 block.codes.len(),
                 head.first_frame,
                 self.next_frame
-            )));
-        };
-        self.gap(jump, &block.gap)?;
-        let mut codes = block.codes;
-        while !codes.is_empty() {
-            let n_frames = self.record.push(codes);
+            ))
+        })
+    }
+
+    /// The frame that comes next.
+    pub(super) fn next_frame(&self) -> u64 {
+        self.next_frame
+    }
+
+    /// Frames until another file begins.
+    pub(super) fn frames_left(&self) -> u64 {
+        let n_records = self.records_max.saturating_sub(self.data.n_records());
+        n_records.saturating_mul(self.record.n_frames() as u64).saturating_sub(self.record.n_filled() as u64)
+    }
+
+    /// Ends the file at the next record boundary; one without a frame goes on.
+    pub(super) fn rotate(&mut self) {
+        if self.taken.frames > 0 {
+            self.records_max = self.data.n_records() + u64::from(self.record.n_filled() > 0);
+        }
+    }
+
+    /// Appends the first `n_frames` of `codes`, at most [`Recording::frames_left`]. Returns the codes after them.
+    pub(super) fn frames<'a>(&mut self, mut codes: &'a [u8], n_frames: u64) -> Result<&'a [u8], SinkError> {
+        let frame_bytes = self.record.frame_bytes();
+        let mut left = usize::try_from(n_frames).unwrap_or(usize::MAX);
+        while left > 0 && !codes.is_empty() {
+            let n_bytes = codes.len().min(left.saturating_mul(frame_bytes));
+            let n_frames = self.record.push(&codes[..n_bytes]);
             self.taken.deliver(n_frames);
+            self.next_frame += n_frames as u64;
+            left -= n_frames;
             codes = &codes[n_frames * frame_bytes..];
             if self.record.room() == 0 {
                 self.complete_record()?;
             }
         }
-        self.next_frame = head.next_frame();
-        self.clock.note(head);
-        Ok(())
+        Ok(codes)
     }
 
-    /// Notes a marker; one from before the first frame belongs to no file.
+    /// Notes when the edge of a block was.
+    pub(super) fn note(&mut self, head: &Head) {
+        self.clock.note(head);
+    }
+
+    /// Notes a marker. One from before the first frame has a negative onset.
     pub(super) fn marker(&mut self, marker: Marker) {
-        let Some(frame) = marker.frame.checked_sub(self.first_frame) else { return };
-        let onset_ns = self.stream.duration_ns(frame).saturating_add(marker.offset_ns);
-        self.pending.marker(Annotation { onset_ns, duration_ns: marker.duration_ns, text: marker.text });
+        self.pending.marker(marker);
+    }
+
+    /// The first frame.
+    pub(super) fn first_frame(&self) -> u64 {
+        self.first_frame
     }
 
     /// Brings the completed records and their account to the disk: the records first, so that the account never
     /// speaks of more than there is.
     pub(super) fn sync(&mut self) -> Result<(), SinkError> {
         self.data.sync()?;
-        self.write_sidecar("recording")?;
+        self.write_sidecar("recording", None)?;
         self.space.look().inspect_err(|error| self.ending = Some(reason(error)))
     }
 
-    /// Appends the gap at the end, completes the last record, writes what is still waiting, and finishes both files.
-    pub(super) fn finish(&mut self, gap_at_end: &Tally) -> Result<(), SinkError> {
-        match self.gap(gap_at_end.total(), gap_at_end) {
+    /// Appends the gap at the end, completes the last record, writes what is still waiting, finishes both files and gives
+    /// them their names. With a `next` file, markers of frames that stand in that one are handed over.
+    pub(super) fn finish(&mut self, gap_at_end: &Tally, next: Option<&Neighbour>) -> Result<Vec<Marker>, SinkError> {
+        match self.gap(gap_at_end.total(), &mut gap_at_end.clone()) {
             Ok(()) | Err(SinkError::DiskLow { .. }) => {}
             Err(error) => return Err(error),
         }
-        // EDFlib refuses a file without records, so there is one even where there is no frame.
-        while self.record.n_filled() > 0 || !self.pending.is_empty() || self.data.n_records() == 0 {
+        let later = match next {
+            Some(_) => self.pending.take_later(self.next_frame),
+            None => self.pending.release(),
+        };
+        if self.has_more() {
+            // Whoever finds the file with its padding and without its last word must know what is padding.
+            self.frames_end = Some(self.taken.frames);
+            self.data.sync()?;
+            self.write_sidecar("recording", None)?;
+        }
+        while self.has_more() {
             self.record.repeat(u64::MAX);
             self.complete_record()?;
         }
         self.data.sync()?;
         let state = self.ending.take().map_or_else(|| "complete".to_owned(), |reason| format!("ended: {reason}"));
-        self.write_sidecar(&state)
+        self.write_sidecar(&state, next)?;
+        self.rename()?;
+        Ok(later)
+    }
+
+    /// Whether records are due at the end. EDFlib refuses a file without records, so there is one even where there is no frame.
+    fn has_more(&self) -> bool {
+        self.record.n_filled() > 0 || !self.pending.is_empty() || self.data.n_records() == 0
+    }
+
+    fn rename(&mut self) -> Result<(), SinkError> {
+        let named = self.names.finish();
+        let io = |source| SinkError::Io { what: "cannot rename", path: self.names.part_data(), source };
+        self.names = named.map_err(io)?;
+        self.data.renamed(self.names.data());
+        Ok(())
     }
 
     /// Leaves the files readable after the disk refused: the account ends with the last whole record.
     pub(super) fn give_up(&mut self, error: &SinkError) {
         // Each step matters even where the one before it fails.
-        for step in
-            [self.data.cut_torn_tail(), self.data.sync(), self.write_sidecar(&format!("ended: {}", reason(error)))]
-        {
+        // What was filled up and did not reach the disk is no padding.
+        self.frames_end = None;
+        for step in [
+            self.data.cut_torn_tail(),
+            self.data.sync(),
+            self.write_sidecar(&format!("ended: {}", reason(error)), None),
+            self.rename(),
+        ] {
             if let Err(error) = step {
                 tracing::error!("while ending {}: {}", self.data.path().display(), reason(&error));
             }
@@ -194,6 +277,16 @@ impl Recording {
     /// The account of what stands in the file.
     pub(super) fn on_disk(&self) -> &FileLedger {
         &self.on_disk
+    }
+
+    /// Its names.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Why it will end, for the sidecar.
+    pub(super) fn ends(&mut self, error: &SinkError) {
+        self.ending = Some(reason(error));
     }
 
     /// The data file.
@@ -208,11 +301,11 @@ impl Recording {
 
     /// Fills `n_frames` with each channel's last code (and each chip's last status word, as suspect) and annotates them. A record in the middle of a long gap is
     /// filled only once and then written again and again, at the speed of the disk.
-    fn gap(&mut self, n_frames: u64, causes: &Tally) -> Result<(), SinkError> {
+    /// `causes` are what is left of the whole gap, and lose what is taken here.
+    pub(super) fn gap(&mut self, n_frames: u64, causes: &mut Tally) -> Result<(), SinkError> {
         if n_frames == 0 || self.broken_off {
             return Ok(());
         }
-        let mut causes = reconcile(n_frames, causes);
         self.pending.gap(self.taken.frames, n_frames);
         let (mut left, mut is_all_gap, mut look_at) = (n_frames, false, self.data.n_bytes() + LOOK_BYTES);
         while left > 0 {
@@ -224,7 +317,8 @@ impl Recording {
                 is_all_gap = self.record.n_filled() == 0 && left >= room as u64;
                 self.record.repeat(left)
             };
-            self.taken.lose(n_filled, &mut causes);
+            self.taken.lose(n_filled, causes);
+            self.next_frame += n_filled as u64;
             left -= n_filled as u64;
             if self.record.room() == 0 {
                 self.complete_record()?;
@@ -243,38 +337,42 @@ impl Recording {
     fn complete_record(&mut self) -> Result<(), SinkError> {
         let onset_ns = i64::try_from(self.data.n_records()).unwrap_or(i64::MAX).saturating_mul(self.record_duration_ns);
         let mut area = TalArea::new(self.record.annotations_mut(), onset_ns);
-        self.pending.write_into(&mut area, &self.stream);
+        self.pending.write_into(&mut area, &self.stream, self.first_frame + self.taken.frames);
         self.data.append(self.record.bytes())?;
         self.record.clear();
         self.on_disk = self.taken;
         Ok(())
     }
 
-    fn write_sidecar(&mut self, state: &str) -> Result<(), SinkError> {
-        let changing = changing(state, &self.data, &self.on_disk, &self.pending, &self.clock, self.stream.rate_hz);
-        self.sidecar.write(&changing)?;
+    fn write_sidecar(&mut self, state: &str, next: Option<&Neighbour>) -> Result<(), SinkError> {
+        let ledger = &self.on_disk;
+        self.sidecar.write(&Changing {
+            state,
+            n_records: self.data.n_records(),
+            ledger,
+            not_annotated: ledger.lost.total().saturating_sub(self.pending.annotated_before(ledger.frames)),
+            markers_dropped: self.pending.markers_dropped(),
+            measured_rate_hz: self.clock.measured_rate_hz(),
+            rate_hz: self.stream.rate_hz,
+            clock_pairs: self.clock.pairs(),
+            frames_end: self.frames_end,
+            next,
+        })?;
         self.sidecar.sync()
     }
 }
 
-fn changing<'a>(
-    state: &'a str,
-    data: &DataFile,
-    ledger: &'a FileLedger,
-    pending: &Pending,
-    clock: &'a ClockPairs,
-    rate_hz: f64,
-) -> Changing<'a> {
-    Changing {
-        state,
-        n_records: data.n_records(),
-        ledger,
-        not_annotated: ledger.lost.total().saturating_sub(pending.annotated_before(ledger.frames)),
-        markers_dropped: pending.markers_dropped(),
-        measured_rate_hz: clock.measured_rate_hz(),
-        rate_hz,
-        clock_pairs: clock.pairs(),
-    }
+/// Records of one file: by the limit of time, of size and of the format, whichever comes first. Counted in frames, so that
+/// no clock that is set moves it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; the cast saturates")]
+fn records_max(plan: &RecorderPlan, shape: &RecordPlan, data: &DataFile) -> u64 {
+    let record_s = shape.n_frames as f64 / plan.stream.rate_hz;
+    let by_time = if plan.rotate.every_s > 0.0 { (plan.rotate.every_s / record_s).round() as u64 } else { u64::MAX };
+    let by_size = match plan.rotate.bytes {
+        0 => u64::MAX,
+        bytes => bytes.saturating_sub(data.header_bytes()) / data.record_bytes().max(1),
+    };
+    by_time.min(by_size).clamp(1, RECORDS_MAX)
 }
 
 /// An error and what caused it, in one line.

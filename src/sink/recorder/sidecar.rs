@@ -46,6 +46,28 @@ pub(super) struct Changing<'a> {
     pub(super) rate_hz: f64,
     /// How the clocks ran.
     pub(super) clock_pairs: &'a [Pair],
+    /// Where the data ends, once the last record is filled up: its padding looks like frames.
+    pub(super) frames_end: Option<u64>,
+    /// The file that goes on where this one ends.
+    pub(super) next: Option<&'a Neighbour>,
+}
+
+/// The file before or after this one in the same recording.
+#[derive(Debug, Clone)]
+pub(super) struct Neighbour {
+    /// Its name when finished.
+    pub(super) file: String,
+    /// Its first frame.
+    pub(super) first_frame: u64,
+    /// Frames that were lost between the two and are in neither.
+    pub(super) gap_frames: u64,
+}
+
+impl Neighbour {
+    /// As the sidecar has it.
+    pub(super) fn json(&self) -> Value {
+        json!({"file": self.file, "first_frame": self.first_frame, "gap_frames": self.gap_frames})
+    }
 }
 
 /// An open sidecar.
@@ -64,20 +86,15 @@ impl Sidecar {
         changing: &Changing<'_>,
     ) -> Result<Sidecar, SinkError> {
         let mut sidecar = Sidecar { file, path: path.to_owned() };
-        let mut tail = members(constant);
-        tail.push_str("\n}\n");
-        // To the end of the last page, so that the space is really taken.
-        tail.push_str(&" ".repeat(tail.len().next_multiple_of(PAGE_BYTES) - tail.len()));
-        sidecar.write_at(tail.as_bytes(), 2 * PAGE_BYTES as u64)?;
+        sidecar.write_at(tail(constant).as_bytes(), 2 * PAGE_BYTES as u64)?;
         sidecar.write(changing)?;
         Ok(sidecar)
     }
 
     /// Rewrites the two pages that change.
     pub(super) fn write(&mut self, changing: &Changing<'_>) -> Result<(), SinkError> {
-        let pairs = serde_json::to_string(changing.clock_pairs).unwrap_or_else(|_| "[]".to_owned());
         self.write_at(&page(format!("{{\n{}", members(&first_page(changing)))), 0)?;
-        self.write_at(&page(format!("  \"clock_pairs\": {pairs}")), PAGE_BYTES as u64)
+        self.write_at(&page(pairs(&json!(changing.clock_pairs))), PAGE_BYTES as u64)
     }
 
     /// Brings it to the disk.
@@ -92,6 +109,18 @@ impl Sidecar {
     fn io(&self, what: &'static str, source: std::io::Error) -> SinkError {
         SinkError::Io { what, path: self.path.clone(), source }
     }
+}
+
+fn pairs(clock_pairs: &Value) -> String {
+    format!("  \"clock_pairs\": {clock_pairs}")
+}
+
+/// What stays, to the end of the last page, so that the space is really taken.
+fn tail(constant: &Map<String, Value>) -> String {
+    let mut tail = members(constant);
+    tail.push_str("\n}\n");
+    tail.push_str(&" ".repeat(tail.len().next_multiple_of(PAGE_BYTES) - tail.len()));
+    tail
 }
 
 /// `text`, padded to a page that ends in the comma before the next member.
@@ -115,6 +144,8 @@ fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
         "measured_rate_hz": changing.measured_rate_hz,
         "gap_frames_not_annotated": changing.not_annotated,
         "markers_dropped": changing.markers_dropped,
+        "frames_end": changing.frames_end,
+        "next": changing.next.map(Neighbour::json),
         "ledger": {"recorder": {"expected": ledger.frames, "delivered": ledger.delivered, "lost": lost}},
     });
     match page {
@@ -127,4 +158,40 @@ fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
 fn members(object: &Map<String, Value>) -> String {
     let text = serde_json::to_string_pretty(object).unwrap_or_default();
     text.trim_start_matches("{\n").trim_end_matches("\n}").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Cause;
+
+    #[test]
+    fn the_longest_first_page_fits_and_is_read_back() {
+        let mut ledger = FileLedger { frames: u64::MAX, delivered: u64::MAX, ..FileLedger::default() };
+        Cause::ALL.iter().for_each(|cause| ledger.lost.add(*cause, u64::MAX));
+        let next = Neighbour { file: "x".repeat(255), first_frame: u64::MAX, gap_frames: u64::MAX };
+        let changing = Changing {
+            state: &"\u{1}".repeat(1000),
+            n_records: u64::MAX,
+            ledger: &ledger,
+            not_annotated: u64::MAX,
+            markers_dropped: u64::MAX,
+            measured_rate_hz: Some(-f64::MIN_POSITIVE),
+            rate_hz: f64::MIN_POSITIVE,
+            clock_pairs: &[[u64::MAX; 3]; PAIRS_MAX],
+            frames_end: Some(u64::MAX),
+            next: Some(&next),
+        };
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.json");
+        let file = File::create(&path).expect("creates");
+        let mut constant = Map::new();
+        constant.insert("notes".to_owned(), json!("}\n{\u{0}"));
+        Sidecar::new(file, &path, &constant, &changing).expect("writes");
+        let bytes = std::fs::read(&path).expect("reads");
+        assert_eq!(bytes.len(), 3 * PAGE_BYTES);
+        let whole: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(whole["next"]["first_frame"], u64::MAX);
+        assert_eq!(whole["notes"], "}\n{\u{0}");
+    }
 }

@@ -1,0 +1,43 @@
+//! The keys of `[recorder]` that speak of files: what they are called and when another one begins.
+
+use super::settings::Recorder;
+use crate::config::{Mistakes, Table};
+use crate::sink::recorder::{FileName, Rotate};
+
+/// Notes what is wrong with them; written so that NaN is refused.
+pub(super) fn check(table: &Table<'_>, recorder: &Recorder, mistakes: &mut Mistakes) {
+    if let Err(why) = FileName::parse(&recorder.file_name) {
+        table.refuse(mistakes, "file_name", format!("file_name = {:?}: {why}", recorder.file_name));
+    }
+    for (key, value, least, most) in [
+        ("rotate_s", recorder.rotate_s, 1.0, 1e7),
+        ("rotate_gb", recorder.rotate_gb, 0.001, 100_000.0),
+        ("gap_file_s", recorder.gap_file_s, 1.0, 1e7),
+    ] {
+        if !(value == 0.0 || (least <= value && value <= most)) {
+            table.refuse(mistakes, key, format!("{key} = {value} must be {least} to {most}, or 0 for never"));
+        }
+    }
+}
+
+/// The template, which was checked.
+pub(super) fn file_name(recorder: &Recorder) -> FileName {
+    FileName::parse(&recorder.file_name).unwrap_or_default()
+}
+
+/// When another file begins.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes in range")]
+pub(super) fn rotate(recorder: &Recorder) -> Rotate {
+    Rotate { every_s: recorder.rotate_s, bytes: (recorder.rotate_gb * 1e9) as u64, gap_s: recorder.gap_file_s }
+}
+
+/// When another file begins, for `check`; `None` where never.
+pub(super) fn when(recorder: &Recorder) -> Option<String> {
+    let reasons = [
+        (recorder.rotate_s, format!("every {} s", recorder.rotate_s)),
+        (recorder.rotate_gb, format!("before {} GB", recorder.rotate_gb)),
+        (recorder.gap_file_s, format!("after a gap longer than {} s", recorder.gap_file_s)),
+    ];
+    let reasons: Vec<_> = reasons.into_iter().filter(|(value, _)| *value > 0.0).map(|(_, text)| text).collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
