@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use biosigd::block::{Channel, Head, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, RecorderPlan, Rotate};
+use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 use biosigd::source::synthetic::counter_code;
 use common::{Daemon, Ended};
@@ -109,6 +109,7 @@ fn a_recording_of_a_thousand_frames() {
         n_chips: 0,
         file_name: FileName::default(),
         rotate: Rotate::default(),
+        keep: Keep::default(),
         min_free_bytes: 0,
         configuration: String::new(),
         source: serde_json::json!({}),

@@ -1,4 +1,5 @@
-//! SIGKILL at any moment: what it leaves opens, verifies code by code, and lacks at most two seconds.
+//! SIGKILL at any moment: what it leaves opens, is recovered, verifies code by code, and lacks at most two seconds.
+//! `BIOSIGD_KILLS=200` for a long run.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -11,8 +12,8 @@ use rustix::process::Signal;
 /// Two channels each; the rates divide the time into records and blocks in different ways.
 const RATES_HZ: [f64; 4] = [250.0, 500.0, 1000.0, 512.5];
 
-/// Kills at each rate.
-const N_KILLS: u64 = 2;
+/// Kills, shared out among the rates.
+const N_KILLS: u64 = 20;
 
 /// The one recording in `dir`.
 fn recording(dir: &Path) -> PathBuf {
@@ -35,15 +36,20 @@ fn records(file: &Path) -> (u64, f64, u64) {
 
 #[test]
 fn at_most_two_seconds_are_lost() {
-    let mut moment = u64::from(std::process::id());
-    for rate_hz in RATES_HZ {
-        for _ in 0..N_KILLS {
-            // Somewhere in the third to fifth second of the signal, also between two writes (a generator of Knuth's).
-            moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let seconds = 2.0 + (moment >> 32) as f64 / f64::from(u32::MAX) * 2.5;
-            kill_after(rate_hz, seconds);
+    let n_kills = std::env::var("BIOSIGD_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(N_KILLS);
+    std::thread::scope(|scope| {
+        for (index, rate_hz) in RATES_HZ.into_iter().enumerate() {
+            scope.spawn(move || {
+                let mut moment = u64::from(std::process::id()) + index as u64;
+                for _ in 0..n_kills / RATES_HZ.len() as u64 {
+                    // Somewhere in the third to fifth second of the signal, also between two writes (a generator of Knuth's).
+                    moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let seconds = 2.0 + (moment >> 32) as f64 / f64::from(u32::MAX) * 2.5;
+                    kill_after(rate_hz, seconds);
+                }
+            });
         }
-    }
+    });
 }
 
 fn kill_after(rate_hz: f64, seconds: f64) {
@@ -65,6 +71,17 @@ fn kill_after(rate_hz: f64, seconds: f64) {
     let missing_s = frames / rate_hz - counted as f64 * record_s;
     println!("killed {:.3} s after the first frame: {missing_s:.3} s are missing, {counted} records", frames / rate_hz);
     assert!(missing_s <= 2.0, "{missing_s} s are missing");
-    let verify = run(&["verify", "--counter", file.to_str().unwrap()], dir.path());
-    assert_eq!(verify.code, Some(0), "{}\n{}", verify.stdout, verify.stderr());
+    let verifies = |file: &Path| {
+        let verify = run(&["verify", "--counter", file.to_str().unwrap()], dir.path());
+        assert_eq!(verify.code, Some(0), "{}\n{}", verify.stdout, verify.stderr());
+    };
+    assert!(file.to_str().unwrap().ends_with(".part.bdf"));
+    verifies(&file);
+    let recovered = run(&["recover", "recordings"], dir.path());
+    assert_eq!(recovered.code, Some(0), "{}\n{}", recovered.stdout, recovered.stderr());
+    let file = recording(dir.path());
+    assert!(!file.to_str().unwrap().ends_with(".part.bdf"), "{}", recovered.stdout);
+    verifies(&file);
+    // What was written and not counted is counted now.
+    assert_eq!(records(&file).0, whole);
 }

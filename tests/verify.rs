@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use biosigd::block::Cause;
 use biosigd::daemon::verify::{VerifyError, verify, verify_file};
+use biosigd::sink::RawSink;
 use feeder::Feeder;
 
 /// 4 channels at 100 Hz, frames 500 to 999 with two gaps and two markers: 5 records and a padded one.
@@ -38,8 +39,9 @@ fn what_is_whole_passes_and_is_described() {
     let expected = format!(
         "{}\n  BDF+C, 4 signals at 100 Hz, 6 records of 1 s, 6 s\n  5 annotations, 3 of them gaps, 165 frames\n  every code is \
          the counter's\n  sidecar: complete, frames from 500\n  ledger: 525 expected, 360 delivered, 165 lost (disk 5, \
-         link_full 150, missed 10)\n  well\n",
-        file.display()
+         link_full 150, missed 10)\n  SHA-256 {}, as the sidecar has it\n  well\n",
+        file.display(),
+        feeder::sidecar(&file)["sha256"].as_str().expect("known")
     );
     assert_eq!(String::from_utf8(out).expect("text"), expected);
 }
@@ -148,6 +150,47 @@ fn a_ledger_that_does_not_add_up_is_named() {
     );
     let no_json = with_sidecar("\"ledger\"", "ledger").remove(0);
     assert!(no_json.contains(".json is no JSON: key must be a string at line "), "{no_json}");
+}
+
+#[test]
+fn a_sum_that_differs_is_found_where_nothing_else_is() {
+    // The patient's code, which no ledger speaks of.
+    let found = after(|bytes| bytes[8] = b'Y');
+    assert!(found.starts_with("the SHA-256 of the file is ") && found.contains(", the sidecar has "), "{found}");
+}
+
+#[test]
+fn files_of_one_recording_follow_one_another() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut feeder = Feeder::new(dir.path(), 100.0, 2, 7);
+    feeder.frames(100);
+    feeder.recorder.rotate();
+    let mut files = Vec::new();
+    for _ in 0..2 {
+        feeder.frames(1);
+        files.push(feeder.recorder.progress().file.expect("a file").with_extension("").with_extension("bdf"));
+        feeder.recorder.rotate();
+        feeder.frames(99);
+    }
+    let first = fs::read_dir(dir.path()).expect("lists").flatten().map(|entry| entry.path());
+    let first = first
+        .filter(|path| path.extension().is_some_and(|end| end == "bdf"))
+        .min_by_key(|path| feeder::sidecar(path)["first_frame"].as_u64());
+    files.insert(0, first.expect("the first"));
+    feeder.close(Cause::Disk, 0);
+    let mut out = Vec::new();
+    verify(&files, true, &mut out).expect("well");
+    let text = String::from_utf8(out).expect("text");
+    assert!(text.contains("part 2: follows the file before it without a seam\n"), "{text}");
+    assert!(text.contains("part 3: follows the file before it without a seam\n"), "{text}");
+    let sidecar = files[0].with_extension("json");
+    let changed = fs::read_to_string(&sidecar).expect("reads").replace("\"first_frame\": 107", "\"first_frame\": 108");
+    fs::write(&sidecar, changed).expect("writes");
+    let mut out = Vec::new();
+    verify(&files, true, &mut out).expect_err("a seam");
+    let text = String::from_utf8(out).expect("text");
+    let damage = "DAMAGED: it begins with frame 107; the file before it ends with frame 106 and names 108 as the next";
+    assert!(text.contains(damage), "{text}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ usage: biosigd [run] [-c FILE]           the daemon
        biosigd check [-c FILE]           every mistake of a configuration, or what it means; starts nothing
        biosigd kinds                     every source, stage and section with its keys
        biosigd verify [--counter] FILE.. reads recordings back and checks their ledgers
+       biosigd recover PATH..            makes recordings whole that were not finished (files, or all in a directory)
        biosigd doctor [-c FILE] [--json] [--seconds N]
                                          what on this machine would cost samples, each with its remedy
        biosigd --version | --help
@@ -39,6 +40,7 @@ enum Command {
     Check(Option<PathBuf>),
     Kinds,
     Verify { files: Vec<PathBuf>, counter: bool },
+    Recover(Vec<PathBuf>),
     Doctor { file: Option<PathBuf>, request: Request },
     Version,
     Help,
@@ -93,7 +95,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let verifies = command == "verify";
     let examines = command == "doctor";
     let configures = examines || command == "run" || command == "check";
-    if !verifies && (counter || !files.is_empty()) {
+    let recovers = command == "recover";
+    if !verifies && (counter || (!recovers && !files.is_empty())) {
         return Err(Failure::Usage(format!("`{command}` takes no FILE and no --counter")));
     }
     if !examines && (json || seconds.is_some()) {
@@ -109,8 +112,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
         "doctor" => Ok(Command::Doctor { file, request: Request { json, seconds } }),
         "verify" if files.is_empty() => Err(Failure::Usage("`verify` needs a FILE".to_owned())),
         "verify" => Ok(Command::Verify { files, counter }),
+        "recover" if files.is_empty() => Err(Failure::Usage("`recover` needs a PATH".to_owned())),
+        "recover" => Ok(Command::Recover(files)),
         other => {
-            Err(Failure::Usage(format!("there is no command `{other}`; known: run, check, kinds, verify, doctor")))
+            let known = "run, check, kinds, verify, recover, doctor";
+            Err(Failure::Usage(format!("there is no command `{other}`; known: {known}")))
         }
     }
 }
@@ -130,6 +136,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Check(file) => print(&plan::plan(&load::load(file.as_deref(), |_| drop(log::start(Level::Warn)))?)),
         Command::Kinds => print(&kinds::kinds()),
         Command::Verify { files, counter } => Ok(super::verify::verify(&files, counter, &mut std::io::stdout())?),
+        Command::Recover(paths) => Ok(super::recover::recover(&paths, &mut std::io::stdout())?),
         Command::Doctor { file, request } => doctor::doctor(file.as_deref(), &request, &mut std::io::stdout()),
         Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print(HELP),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::recover::RecoverError;
 use super::verify::VerifyError;
 use crate::config::Mistakes;
 use crate::sink::SinkError;
@@ -54,6 +55,9 @@ pub enum Failure {
     /// A recording is missing or damaged.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A recording could not be made whole.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
     /// This machine would lose frames, as `doctor` found.
     #[error("{n_faults} {}: this machine would lose frames", if *n_faults == 1 { "fault" } else { "faults" })]
     Unfit {
@@ -84,6 +88,10 @@ impl Failure {
             Failure::BrokeOff(_) => 65,
             Failure::Verify(VerifyError::Damaged { .. }) => 65,
             Failure::Verify(VerifyError::NoInput { .. }) => 66,
+            Failure::Recover(RecoverError::Damaged { .. }) => 65,
+            Failure::Recover(RecoverError::NoInput { .. }) => 66,
+            Failure::Recover(RecoverError::Refused { .. }) => 73,
+            Failure::Recover(RecoverError::Output(_)) => 74,
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
             Failure::Port { .. } | Failure::Unfit { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,

@@ -1,8 +1,8 @@
-//! The keys of `[recorder]` that speak of files: what they are called and when another one begins.
+//! The keys of `[recorder]` that speak of files: what they are called, when another one begins, what is kept.
 
 use super::settings::Recorder;
 use crate::config::{Mistakes, Table};
-use crate::sink::recorder::{FileName, Rotate};
+use crate::sink::recorder::{FileName, Keep, Rotate};
 
 /// Notes what is wrong with them; written so that NaN is refused.
 pub(super) fn check(table: &Table<'_>, recorder: &Recorder, mistakes: &mut Mistakes) {
@@ -13,9 +13,12 @@ pub(super) fn check(table: &Table<'_>, recorder: &Recorder, mistakes: &mut Mista
         ("rotate_s", recorder.rotate_s, 1.0, 1e7),
         ("rotate_gb", recorder.rotate_gb, 0.001, 100_000.0),
         ("gap_file_s", recorder.gap_file_s, 1.0, 1e7),
+        ("keep_days", recorder.keep_days, 0.01, 100_000.0),
+        ("keep_gb", recorder.keep_gb, 0.001, 100_000.0),
     ] {
         if !(value == 0.0 || (least <= value && value <= most)) {
-            table.refuse(mistakes, key, format!("{key} = {value} must be {least} to {most}, or 0 for never"));
+            let zero = if key.starts_with("keep") { "for all" } else { "for never" };
+            table.refuse(mistakes, key, format!("{key} = {value} must be {least} to {most}, or 0 {zero}"));
         }
     }
 }
@@ -29,6 +32,21 @@ pub(super) fn file_name(recorder: &Recorder) -> FileName {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes in range")]
 pub(super) fn rotate(recorder: &Recorder) -> Rotate {
     Rotate { every_s: recorder.rotate_s, bytes: (recorder.rotate_gb * 1e9) as u64, gap_s: recorder.gap_file_s }
+}
+
+/// How much is kept.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes in range")]
+pub(super) fn keep(recorder: &Recorder) -> Keep {
+    Keep { days: recorder.keep_days, bytes: (recorder.keep_gb * 1e9) as u64 }
+}
+
+/// What is removed, for `check`; `None` where nothing.
+pub(super) fn removes(recorder: &Recorder) -> Option<String> {
+    let days = (recorder.keep_days > 0.0).then(|| format!("older than {} days", recorder.keep_days));
+    let size = (recorder.keep_gb > 0.0).then(|| format!("beyond {} GB", recorder.keep_gb));
+    let what: Vec<_> = days.into_iter().chain(size).collect();
+    (!what.is_empty())
+        .then(|| format!("removes finished recordings of its own {}, the oldest first", what.join(" or ")))
 }
 
 /// When another file begins, for `check`; `None` where never.

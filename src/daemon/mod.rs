@@ -11,6 +11,7 @@ mod kinds;
 mod load;
 mod log;
 mod plan;
+pub mod recover;
 mod reload;
 mod road;
 mod run;

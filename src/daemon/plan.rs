@@ -101,6 +101,9 @@ fn recorder(out: &mut String, loaded: &Loaded) {
     if let Some(when) = super::files::when(recorder) {
         line(out, format_args!("files       {}: another one {when}", recorder.file_name));
     }
+    if let Some(what) = super::files::removes(recorder) {
+        line(out, format_args!("keeps       {what}"));
+    }
     line(out, format_args!("disk        {}", disk(loaded)));
 }
 

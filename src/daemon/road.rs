@@ -165,6 +165,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     };
     if recorder.is_some() {
         prove_writable(&recordings)?;
+        super::recover::at_start(&recordings, super::files::keep(&settings.recorder));
     }
     let n_threads = 3 + if recorder.is_some() { 2 } else { 0 };
     let (refused, reports) = mpsc::channel();
@@ -333,6 +334,7 @@ fn recorder_plan(
         n_chips,
         file_name: super::files::file_name(&settings.recorder),
         rotate: super::files::rotate(&settings.recorder),
+        keep: super::files::keep(&settings.recorder),
         min_free_bytes: (settings.recorder.min_free_gb * 1e9) as u64,
         configuration: text.to_owned(),
         source: about["source"].clone(),

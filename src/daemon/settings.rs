@@ -66,6 +66,8 @@ pub(super) struct Recorder {
     pub(super) rotate_s: f64,
     pub(super) rotate_gb: f64,
     pub(super) gap_file_s: f64,
+    pub(super) keep_days: f64,
+    pub(super) keep_gb: f64,
 }
 
 impl Default for Recorder {
@@ -81,6 +83,8 @@ impl Default for Recorder {
             rotate_s: 0.0,
             rotate_gb: 0.0,
             gap_file_s: 300.0,
+            keep_days: 0.0,
+            keep_gb: 0.0,
         }
     }
 }
@@ -196,6 +200,12 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             Key::new("rotate_s", "0", "another file begins after this many seconds, 1 to 1e7; 0: never"),
             Key::new("rotate_gb", "0", "another file begins before this size, 0.001 to 100000; 0: never"),
             Key::new("gap_file_s", "300.0", "another file begins after a gap longer than this, 1 to 1e7; 0: never"),
+            Key::new(
+                "keep_days",
+                "0",
+                "finished recordings are removed after so many days, 0.01 to 100000; 0: all stay",
+            ),
+            Key::new("keep_gb", "0", "the oldest finished ones go beyond this size, 0.001 to 100000; 0: all stay"),
         ],
     ),
     (

@@ -1,6 +1,7 @@
 //! Reads recordings back: is the file whole, and does its ledger add up?
 //!
-//! One pass over each file, one record in memory at a time. A file without a sidecar is checked as far as it goes.
+//! One pass over each file, one record in memory at a time. A file without a sidecar is checked as far as it goes. Files of one
+//! recording that are given one after the other must follow one another without a seam.
 //!
 //! A recording whose recorder was killed has a sidecar that still says `recording` and speaks of the records that were
 //! there when it was last written. Such a file is well when those add up; what stands after them, also an unfinished
@@ -8,18 +9,21 @@
 //! that nobody speaks of, is damage.
 
 mod account;
+mod chain;
 mod counter;
 mod pass;
 mod report;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use self::account::Account;
+use self::chain::Chain;
 use self::pass::Pass;
 pub use self::report::Report;
 use crate::edf::Header;
+use crate::sink::recorder::Summing;
 
 /// Why `verify` is not content.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +58,11 @@ pub enum VerifyError {
 pub fn verify(files: &[PathBuf], counter: bool, out: &mut impl Write) -> Result<(), VerifyError> {
     let mut missing = None;
     let (mut n_damaged, mut n_files) = (0, 0);
+    let mut chain = Chain::default();
     for path in files {
-        match verify_file(path, counter) {
-            Ok(report) => {
+        match read(path, counter) {
+            Ok((mut report, account)) => {
+                chain.next(path, account.as_ref(), &mut report);
                 n_files += 1;
                 n_damaged += usize::from(!report.is_well());
                 write!(out, "{}\n{report}", path.display()).map_err(VerifyError::Output)?;
@@ -79,15 +85,20 @@ pub fn verify(files: &[PathBuf], counter: bool, out: &mut impl Write) -> Result<
 /// # Errors
 /// When it cannot be opened. What is wrong inside is in the report.
 pub fn verify_file(path: &Path, counter: bool) -> std::io::Result<Report> {
-    let mut file = File::open(path)?;
+    Ok(read(path, counter)?.0)
+}
+
+fn read(path: &Path, counter: bool) -> std::io::Result<(Report, Option<Account>)> {
+    let file = File::open(path)?;
     let file_bytes = file.metadata()?.len();
+    let mut file = Summing::new(BufReader::with_capacity(1 << 16, file));
     let mut report = Report::default();
     let header = match Header::read(&mut file) {
         Ok(header) => header,
         Err(error) => {
             let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
             report.damage(format!("{error}{source}"));
-            return Ok(report);
+            return Ok((report, None));
         }
     };
     let account = Account::read(&path.with_extension("json"), &mut report);
@@ -97,8 +108,15 @@ pub fn verify_file(path: &Path, counter: bool) -> std::io::Result<Report> {
     pass.summary(n_records, &mut report);
     if let Some(account) = &account {
         account.check(n_records, &pass, &mut report);
+        if let Some(due) = &account.sha256 {
+            match file.finish() {
+                Ok(sum) if sum == *due => report.note(format!("SHA-256 {sum}, as the sidecar has it")),
+                Ok(sum) => report.damage(format!("the SHA-256 of the file is {sum}, the sidecar has {due}")),
+                Err(error) => report.damage(format!("cannot read the file to its end: {error}")),
+            }
+        }
     }
-    Ok(report)
+    Ok((report, account))
 }
 
 /// Records that can be read, and whether the file's size agrees with the header's count.

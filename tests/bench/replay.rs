@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use biosigd::block::{Channel, Head, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, RecorderPlan, Rotate};
+use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 
 const N_CHANNELS: usize = 32;
@@ -83,6 +83,7 @@ fn make_recording(dir: &Path) -> std::path::PathBuf {
         n_chips: 0,
         file_name: FileName::default(),
         rotate: Rotate::default(),
+        keep: Keep::default(),
         min_free_bytes: 0,
         configuration: String::new(),
         source: serde_json::json!({}),

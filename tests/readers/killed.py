@@ -2,8 +2,8 @@
 
     python killed.py BIOSIGD DIRECTORY [KILLS]
 
-Each time the file must open as it is, hold the counter's codes from the first frame on, and lack at most 2 s of what the
-daemon had converted. Exit code 0: it does; 1: each difference is one line.
+Each time the file must open as it is and after `recover`, hold the counter's codes from the first frame on, and lack at most 2 s
+of what the daemon had converted. Exit code 0: it does; 1: each difference is one line.
 """
 
 import json
@@ -48,10 +48,14 @@ def main(biosigd, directory, kills=2):
         finally:
             daemon.kill()
             daemon.wait()
-        file, = (folder / "recordings").glob("*.bdf")
-        plain = check.Plain(file)
-        check.check_pyedflib(file, plain, different)
-        check.check_mne(file, plain, different)
+        for recovered in (False, True):
+            if recovered:
+                subprocess.run([biosigd, "recover", str(folder / "recordings")], check=True, stdout=subprocess.DEVNULL)
+            file, = (folder / "recordings").glob("*.bdf")
+            different.compare("the file is finished", recovered, not file.name.endswith(".part.bdf"))
+            plain = check.Plain(file)
+            check.check_pyedflib(file, plain, different)
+            check.check_mne(file, plain, different)
         written = len(plain.codes[0])
         counter = np.arange(written)[:, None] * 64 + np.arange(CHANNELS)
         for i, codes in enumerate(plain.codes):

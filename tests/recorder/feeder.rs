@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use biosigd::block::{Cause, Channel, ChipStatus, Head, Marker, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, RecorderPlan, Rotate};
+use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 
 /// `code(frame, channel)` of `signal = "counter"` (design, section 4).
@@ -55,6 +55,7 @@ pub(crate) fn plan(dir: &Path, rate_hz: f64, n_channels: usize) -> RecorderPlan 
         n_chips: 0,
         file_name: FileName::default(),
         rotate: Rotate::default(),
+        keep: Keep::default(),
         min_free_bytes: 0,
         configuration: "[source]\nkind = \"synthetic\"\n".to_owned(),
         source: serde_json::json!({"kind": "synthetic"}),

@@ -22,6 +22,13 @@ pub(super) struct Account {
     delivered: u64,
     lost: Vec<(String, u64)>,
     pub(super) not_annotated: u64,
+    /// Of the finished file, once it is known.
+    pub(super) sha256: Option<String>,
+    /// The run of the daemon, and the file's place in its recording.
+    pub(super) session: Option<String>,
+    pub(super) part: Option<u64>,
+    /// The next file of the recording: its name, its first frame, and frames that are in neither.
+    pub(super) next: Option<(String, u64, u64)>,
 }
 
 impl Account {
@@ -67,7 +74,16 @@ impl Account {
         let causes = sidecar.pointer("/ledger/recorder/lost").and_then(Value::as_object);
         let causes = causes.ok_or("/ledger/recorder/lost")?;
         let lost = causes.keys().map(|cause| Ok((cause.clone(), number(&format!("/ledger/recorder/lost/{cause}"))?)));
+        let text = |key: &str| sidecar.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
+        let next = sidecar.get("next").filter(|next| !next.is_null()).map(|next| {
+            let file = next["file"].as_str().ok_or("/next/file")?.to_owned();
+            Ok::<_, String>((file, number("/next/first_frame")?, number("/next/gap_frames")?))
+        });
         Ok(Account {
+            sha256: text("sha256"),
+            session: text("session"),
+            part: sidecar.get("part").and_then(Value::as_u64),
+            next: next.transpose()?,
             state: sidecar.get("state").and_then(Value::as_str).unwrap_or("unknown").to_owned(),
             records: number("/records")?,
             frames_written: number("/frames_written")?,

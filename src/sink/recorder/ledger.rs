@@ -51,6 +51,17 @@ pub(super) fn reconcile(n_frames: u64, gap: &Tally) -> Tally {
     reconciled
 }
 
+/// The first `most` of frames lost by cause.
+pub(super) fn limit(causes: Vec<(String, u64)>, most: u64) -> Vec<(String, u64)> {
+    let mut left = most;
+    let take = |(cause, n): (String, u64)| {
+        let n = n.min(left);
+        left -= n;
+        (cause, n)
+    };
+    causes.into_iter().map(take).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,8 +16,10 @@
 //! packed ring, and decides nothing else.
 
 mod clock;
+mod companions;
 mod describe;
 mod file;
+mod finisher;
 mod header;
 mod ledger;
 mod names;
@@ -25,6 +27,8 @@ mod pending;
 mod plan;
 mod record;
 mod recording;
+mod repair;
+mod retain;
 mod sidecar;
 mod status;
 mod template;
@@ -32,11 +36,16 @@ mod template;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-pub use names::{Names, PART_ENDING, lock, rename};
+pub use companions::{Summing, complete};
+pub use finisher::lowest_priority;
+pub use names::{Names, PART_ENDING};
 pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
+pub use repair::{RepairError, Repaired, repair};
+pub use retain::{Keep, Retainer};
 pub use template::FileName;
 
 use self::file::Space;
+use self::finisher::Finisher;
 use self::ledger::reconcile;
 use self::recording::{Opening, Recording};
 use self::sidecar::Neighbour;
@@ -56,6 +65,8 @@ pub struct RecorderPlan {
     pub file_name: FileName,
     /// When another file begins.
     pub rotate: Rotate,
+    /// How much is kept of what is finished.
+    pub keep: Keep,
     /// At this much free space, in bytes, a recording ends, and none begins; 0: no limit.
     pub min_free_bytes: u64,
     /// The configuration as text, for the sidecar.
@@ -117,6 +128,8 @@ pub struct BdfRecorder {
     early: VecDeque<Marker>,
     /// The recordings before the active one.
     finished: Progress,
+    /// Does what follows the end of a file.
+    finisher: Finisher,
 }
 
 /// Markers that are kept while no recording is open; the oldest go first.
@@ -131,7 +144,9 @@ impl BdfRecorder {
     pub fn new(plan: RecorderPlan) -> Result<BdfRecorder, SinkError> {
         let shape = shape(&plan.stream, plan.n_chips)?;
         header::warn(&plan.stream, plan.n_chips, &shape);
+        let finisher = Finisher::new(plan.dir.clone(), plan.keep);
         Ok(BdfRecorder {
+            finisher,
             plan,
             shape,
             about: About::default(),
@@ -146,7 +161,10 @@ impl BdfRecorder {
     /// Closes the account of the active recording.
     fn retire(&mut self) {
         self.finished = self.progress();
-        self.active = None;
+        // Its lock is let go before another thread looks at it.
+        if let Some(names) = self.active.take().map(|recording| recording.names().clone()) {
+            self.finisher.finished(&names);
+        }
     }
 
     /// Looks at the free space, which must be above the limit before a file is made.

@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
@@ -160,7 +161,8 @@ pub(super) fn create(dir: &Path, base: &str) -> Result<(Names, [File; 2]), SinkE
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(io(&data_path, error)),
         };
-        if let Err(error) = lock(&data) {
+        // Waits for a `recover` that is just looking at the empty file.
+        if let Err(error) = flock(&data, FlockOperation::LockExclusive) {
             tracing::warn!("cannot lock {}: {error}; do not recover this folder while it runs", data_path.display());
         }
         match create(&sidecar_path) {
@@ -180,15 +182,22 @@ pub(super) fn create(dir: &Path, base: &str) -> Result<(Names, [File; 2]), SinkE
 ///
 /// # Errors
 /// [`ErrorKind::WouldBlock`] when another one holds it; others where the file system has no locks.
-pub fn lock(data: &File) -> io::Result<()> {
-    Ok(flock(data, FlockOperation::NonBlockingLockExclusive)?)
+pub(super) fn lock(data: &File) -> io::Result<()> {
+    // A child that was forked and does not run its own program yet holds what its parent has let go.
+    for _ in 0..10 {
+        match flock(data, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            other => return Ok(other?),
+        }
+    }
+    Err(ErrorKind::WouldBlock.into())
 }
 
 /// Renames without replacing.
 ///
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] where there is such a file, others as the system has them.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // A file system that does not know the flag: nearly as good, since names are ours alone.
         Err(Errno::INVAL | Errno::NOSYS) if exists(to) => Err(ErrorKind::AlreadyExists.into()),

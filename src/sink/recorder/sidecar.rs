@@ -111,6 +111,57 @@ impl Sidecar {
     }
 }
 
+/// A whole sidecar of these parts, as bytes: what `recover` writes in place of a torn one.
+pub(super) fn layout(first: &Map<String, Value>, clock_pairs: &Value, constant: &Map<String, Value>) -> Vec<u8> {
+    let mut bytes = page(format!("{{\n{}", members(first)));
+    bytes.extend(page(pairs(clock_pairs)));
+    bytes.extend_from_slice(tail(constant).as_bytes());
+    bytes
+}
+
+/// The parts of a sidecar, each as far as it can be read: a power cut tears what was being written, and never the part
+/// that stays.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// What changes.
+    pub(super) first: Option<Map<String, Value>>,
+    /// How the clocks ran.
+    pub(super) clock_pairs: Option<Value>,
+    /// What stays.
+    pub(super) constant: Option<Map<String, Value>>,
+}
+
+impl Parts {
+    /// Takes a sidecar of ours apart.
+    pub(super) fn of(bytes: &[u8]) -> Parts {
+        let object = |text: Option<&[u8]>, end: &str| {
+            let text = String::from_utf8_lossy(text?);
+            let text = text.trim().trim_start_matches('{').trim_end_matches(end).trim_end();
+            serde_json::from_str::<Map<String, Value>>(&format!("{{{text}}}")).ok()
+        };
+        let mut pairs = object(bytes.get(PAGE_BYTES..2 * PAGE_BYTES), ",");
+        // The brace that ends the file is there already.
+        let tail = bytes.get(2 * PAGE_BYTES..).map(|tail| format!("{{{}", String::from_utf8_lossy(tail)));
+        let constant = tail.and_then(|text| serde_json::from_str(&text).ok());
+        Parts {
+            first: object(bytes.get(..PAGE_BYTES), ","),
+            clock_pairs: pairs.as_mut().and_then(|pairs| pairs.remove("clock_pairs")),
+            constant,
+        }
+    }
+}
+
+/// Replaces a member of the first page of the sidecar at `path`, by one write.
+pub(super) fn patch(path: &Path, key: &str, value: Value) -> std::io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut bytes = vec![0; PAGE_BYTES];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut first = Parts::of(&bytes).first.ok_or(std::io::ErrorKind::InvalidData)?;
+    first.insert(key.to_owned(), value);
+    file.write_all_at(&page(format!("{{\n{}", members(&first))), 0)?;
+    file.sync_data()
+}
+
 fn pairs(clock_pairs: &Value) -> String {
     format!("  \"clock_pairs\": {clock_pairs}")
 }
@@ -146,6 +197,8 @@ fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
         "markers_dropped": changing.markers_dropped,
         "frames_end": changing.frames_end,
         "next": changing.next.map(Neighbour::json),
+        // Of the finished file; it takes a while, so that it is filled in afterwards.
+        "sha256": null,
         "ledger": {"recorder": {"expected": ledger.frames, "delivered": ledger.delivered, "lost": lost}},
     });
     match page {
@@ -188,10 +241,21 @@ mod tests {
         let mut constant = Map::new();
         constant.insert("notes".to_owned(), json!("}\n{\u{0}"));
         Sidecar::new(file, &path, &constant, &changing).expect("writes");
+        patch(&path, "sha256", json!("f".repeat(64))).expect("patches");
         let bytes = std::fs::read(&path).expect("reads");
         assert_eq!(bytes.len(), 3 * PAGE_BYTES);
         let whole: Value = serde_json::from_slice(&bytes).expect("JSON");
-        assert_eq!(whole["next"]["first_frame"], u64::MAX);
-        assert_eq!(whole["notes"], "}\n{\u{0}");
+        assert_eq!(whole["sha256"].as_str().map(str::len), Some(64));
+        let parts = Parts::of(&bytes);
+        assert_eq!(parts.constant.as_ref(), Some(&constant));
+        assert_eq!(parts.clock_pairs.as_ref().and_then(Value::as_array).map(Vec::len), Some(PAIRS_MAX));
+        let first = parts.first.expect("whole");
+        assert_eq!(first["next"]["first_frame"], u64::MAX);
+        assert_eq!(layout(&first, &whole["clock_pairs"], &constant), bytes);
+        // Torn: what stays is still there.
+        let mut torn = bytes;
+        torn[100..600].fill(0);
+        let parts = Parts::of(&torn);
+        assert!(parts.first.is_none() && parts.constant.is_some() && parts.clock_pairs.is_some());
     }
 }
