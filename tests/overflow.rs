@@ -9,12 +9,11 @@ use std::time::Duration;
 use biosigd::block::{Account, Cause, Channel, End, Follower, Head, Marker, Pool, RawBlock, Stream, Tally};
 use biosigd::metrics::Metrics;
 use biosigd::pipeline::{
-    Acquire, Bell, Disk, Fanout, Gate, Intake, LINK_BLOCKS, Ledger, Popped, Process, Progress, RecordingStatus,
-    WhenFull, link, ring,
+    Acquire, Bell, Disk, DiskParts, Fanout, Gate, Intake, LINK_BLOCKS, Ledger, Popped, Process, Progress,
+    RecordingStatus, WhenFull, control, link, ring,
 };
 use biosigd::rt::Stop;
-use biosigd::sink::recorder::About;
-use biosigd::sink::{LiveBlock, LiveSink, PackedBlock, Progress as SinkProgress, RawSink, SinkError, Traffic};
+use biosigd::sink::{About, LiveBlock, LiveSink, PackedBlock, Progress as SinkProgress, RawSink, SinkError, Traffic};
 use biosigd::source::{Filled, Pace, Slack, Source};
 
 const BLOCK_FRAMES: usize = 10;
@@ -133,6 +132,8 @@ impl RawSink for Paper {
         self.gaps.lock().unwrap().push((block.head.first_frame, block.gap));
         Ok(())
     }
+    fn rotate(&mut self) {}
+    fn describe_next(&mut self, _: About) {}
     fn marker(&mut self, _: Marker) {}
     fn sync(&mut self) -> Result<(), SinkError> {
         Ok(())
@@ -141,8 +142,6 @@ impl RawSink for Paper {
         *self.end_gap.lock().unwrap() = Some(*gap_at_end);
         Ok(())
     }
-    fn rotate(&mut self) {}
-    fn describe_next(&mut self, _: About) {}
     fn progress(&self) -> SinkProgress {
         SinkProgress { frames_delivered: self.given, ..SinkProgress::default() }
     }
@@ -208,8 +207,25 @@ fn disk(
     let (_markers, markers_in) = mpsc::sync_channel(1);
     let progress = Arc::new(Progress::default());
     let hour = Duration::from_secs(3600);
-    let parts = (reader, 1.0, 1000.0);
-    Disk::new(parts, paper, markers_in, gate, ledger, Arc::clone(&status), progress, Arc::clone(&metrics), hour).run();
+    let (_control, orders) = control();
+    let parts = DiskParts {
+        ring: reader,
+        ring_s: 1.0,
+        rate_hz: 1000.0,
+        sinks: vec![paper],
+        at_once: true,
+        pre_s: 0.0,
+        markers: markers_in,
+        orders,
+        gate,
+        ledger,
+        status: Arc::clone(&status),
+        progress,
+        metrics: Arc::clone(&metrics),
+        sync_every: hour,
+        retry_every: hour,
+    };
+    Disk::new(parts).run();
     let status = status.lock().unwrap().clone();
     (metrics, status)
 }

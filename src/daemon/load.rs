@@ -51,6 +51,8 @@ pub(super) struct Loaded {
     /// Names of the streams that clients can ask for.
     pub(super) streams: Vec<String>,
     pub(super) recordings: PathBuf,
+    /// Where they go while that takes none.
+    pub(super) fallback: Option<PathBuf>,
     pub(super) cores: Cores,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -198,9 +200,14 @@ pub(super) fn build(
     let names = drafts.names.clone();
     let chains = chains::prepare(drafts, &raw, &metrics, &mut mistakes);
     let streams = streams(&document, &settings, &names, &chains, &mut mistakes);
-    let recordings = settings::recordings_dir(&settings.recorder.dir, file);
     // Said to people elsewhere: what a path is relative to, they do not know.
-    let recordings = std::path::absolute(&recordings).unwrap_or(recordings);
+    let place = |dir: &Path| {
+        let dir = settings::recordings_dir(dir, file);
+        std::path::absolute(&dir).unwrap_or(dir)
+    };
+    let recordings = place(&settings.recorder.dir);
+    let fallback = Some(&settings.recorder.fallback_dir).filter(|dir| !dir.as_os_str().is_empty());
+    let fallback = fallback.map(|dir| place(dir));
     if settings.records() {
         if let Err(error) = crate::sink::recorder::check(&raw, n_chips) {
             let mut nothing = Mistakes::new("");
@@ -225,6 +232,7 @@ pub(super) fn build(
         chains,
         streams,
         recordings,
+        fallback,
         cores,
         metrics: Arc::new(metrics),
         name,

@@ -1,32 +1,28 @@
 //! Puts the road together: links, threads, and the order in which they begin.
 
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::converter::Converter;
+use super::events::Events;
 use super::http::{self, Context, Health};
 use super::load::Loaded;
-use super::settings::{OnOverflow, Record};
-use super::{Failure, sizes};
-use crate::block::{Marker, Stream};
+use super::{Failure, recorder, sizes};
+use crate::block::Stream;
 use crate::config::AutoOr;
 use crate::pipeline::{self as line, Bell, Ledger, Progress, RecordingStatus, WhenFull};
 use crate::rt::{self, Refused, Role, Stop};
 use crate::sink::LiveBlock;
-use crate::sink::recorder::{BdfRecorder, RecorderPlan};
 use crate::sink::websocket::{Feed, FeedKind, Feeds, Hub, HubSettings};
 use crate::source::{Fate, Pace, Slack, Source};
 
 /// Stack of a thread. Locked memory counts all of it, and no thread here recurses.
 const STACK_BYTES: usize = 512 * 1024;
-
-/// Markers that may wait for the recorder; a replay that reads ahead waits beyond that.
-const MARKERS_MAX: usize = 1024;
 
 /// A running road.
 pub(super) struct Road {
@@ -96,7 +92,7 @@ impl Drop for RingsWhenDropped {
 /// Builds everything and starts it; requests are answered at `port`.
 pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<Road, Failure> {
     let source_about = loaded.about_source();
-    let Loaded { settings, metrics, raw, n_chips, recordings, mut source, mut chains, .. } = loaded;
+    let Loaded { settings, metrics, raw, n_chips, recordings, fallback, mut source, mut chains, .. } = loaded;
     let (stop, recording) = (Arc::new(Stop::default()), Arc::new(Mutex::new(RecordingStatus::default())));
     let progress = || Arc::new(Progress::default());
     let (acquire_turn, acquire_progress, process_progress) = (progress(), progress(), progress());
@@ -155,19 +151,11 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     let role =
         |name, core: Option<usize>, priority: Option<i32>| Role { name, core, priority: priority.filter(|_| paced) };
 
-    let recorder = match settings.recorder.record {
-        Record::Off => None,
-        record => Some((
-            record,
-            BdfRecorder::new(recorder_plan(&loaded.text, &settings, (&raw, n_chips), &recordings, &about, session))
-                .map_err(Failure::Output)?,
-        )),
-    };
-    if recorder.is_some() {
-        prove_writable(&recordings)?;
-        super::recover::at_start(&recordings, super::files::keep(&settings.recorder));
-    }
-    let n_threads = 3 + if recorder.is_some() { 2 } else { 0 };
+    let dirs: Vec<&std::path::Path> = std::iter::once(recordings.as_path()).chain(fallback.as_deref()).collect();
+    let sinks = recorder::sinks(&loaded.text, &settings, (&raw, n_chips), &dirs, &about, session)?;
+    let (events, markers) = Events::new(door.clone(), settings.records());
+    let events = Arc::new(events);
+    let n_threads = 3 + if settings.records() { 2 } else { 0 };
     let (refused, reports) = mpsc::channel();
     let gate = Arc::new(Barrier::new(n_threads + 1));
     let ring_bell =
@@ -179,64 +167,39 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     let mut ledgers = vec![process_ledger];
     let mut loops = vec![("acquire", Arc::clone(&acquire_turn))];
     let mut to_recorder = None;
-    let mut to_disk: Option<(SyncSender<Marker>, thread::Thread)> = None;
-    if let Some((record, sink)) = recorder {
-        let (sender, receiver) = line::link("recorder", WhenFull::DropNewest, Bell::Thread, &metrics);
-        to_recorder = Some(sender);
-        let gate = Arc::new(line::Gate::new(record == Record::Auto));
-        let budget_s = settings.recorder.stall_budget_s;
-        let (writer, reader) = line::ring(&raw, n_chips, budget_s);
-        let ledger = Ledger::new(&metrics, "recorder");
-        let stop_on_overflow = settings.recorder.on_overflow == OnOverflow::Stop;
-        loops.push(("record-intake", Arc::clone(&intake_turn)));
-        // A quarter: waiting for the ring must not use up what acquisition may wait for the link.
-        let slack = match source.slack() {
-            Slack::For(whole) => Slack::For(whole / 4),
-            Slack::Forever => Slack::Forever,
-        };
-        let intake = line::Intake::new(
-            receiver,
-            writer,
-            Arc::clone(&gate),
-            ledger.clone(),
-            Arc::clone(&intake_turn),
+    let mut control = None;
+    if let Some(markers) = markers {
+        let recorder = recorder::build(
+            sinks,
+            &settings,
+            (&raw, n_chips),
+            source.slack(),
+            markers,
+            (Arc::clone(&intake_turn), Arc::clone(&disk_progress)),
+            Arc::clone(&recording),
             &metrics,
-            slack,
-            stop_on_overflow,
         );
+        let (intake, disk) = (recorder.intake, recorder.disk);
+        to_recorder = Some(recorder.link);
+        loops.push(("record-intake", Arc::clone(&intake_turn)));
         starter
             .spawn(role("record-intake", None, Some((settings.process.priority - 10).max(1))), move || intake.run())?;
-        let (markers, markers_in) = mpsc::sync_channel(MARKERS_MAX);
-        let disk = line::Disk::new(
-            (reader, budget_s, raw.rate_hz),
-            sink,
-            markers_in,
-            gate,
-            ledger.clone(),
-            Arc::clone(&recording),
-            Arc::clone(&disk_progress),
-            Arc::clone(&metrics),
-            Duration::from_secs_f64(settings.recorder.sync_s),
-        );
-        ledgers.push(ledger);
+        ledgers.push(recorder.ledger);
         starter.spawn(role("record-disk", None, None), move || disk.run())?;
-        to_disk = Some((markers, starter.last_thread()?));
+        recorder.control.attach(starter.last_thread()?);
+        events.attach(starter.last_thread()?);
+        control = Some(recorder.control);
     }
     ledgers.extend(feeds.iter().map(|feed| Ledger::new(&metrics, &format!("websocket.{}", feed.name))));
 
     let process = line::Process::new(&raw, from_acquire, raw_out, chains, Arc::clone(&process_progress), &metrics);
-    let exchange = process.exchange();
+    let (exchange, edges) = (process.exchange(), process.edges());
     starter.spawn(role("process", Some(cores.1), Some(settings.process.priority)), move || process.run())?;
     let process = starter.last_thread()?;
     let fanout = line::Fanout::new(live_links, hub, Arc::clone(&metrics));
     starter.spawn(role("websocket", None, None), move || fanout.run())?;
-    let marker_door = door.clone();
-    source.connect(Box::new(move |marker| {
-        marker_door.marker(marker.clone());
-        if let Some((markers, disk)) = &to_disk {
-            send_marker(markers, disk, marker);
-        }
-    }));
+    let from_source = Arc::clone(&events);
+    source.connect(Box::new(move |marker| from_source.send(marker)));
     let fate = source.fate();
     let block_s = raw.block_frames_max as f64 / raw.rate_hz;
     let acquire = line::Acquire::new(
@@ -264,7 +227,13 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         door,
         recording: Arc::clone(&recording),
         about,
-        recorder_wanted: settings.recorder.record == Record::Auto,
+        control,
+        events,
+        edges,
+        is_paced: paced,
+        recordings: dirs.iter().map(|dir| dir.to_path_buf()).collect(),
+        readers: Arc::default(),
+        stop_most: Duration::from_secs_f64(settings.recorder.stall_budget_s) + super::run::DRAIN_GRACE,
         health,
         converter,
         draining: std::sync::atomic::AtomicBool::new(false),
@@ -317,55 +286,6 @@ pub(super) fn feeds(streams: &[String], raw: &Stream, chains: &[line::Chain]) ->
         feeds.push(Feed { id, name: name.clone(), kind, stream });
     }
     feeds
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes in range")]
-fn recorder_plan(
-    text: &str,
-    settings: &super::settings::Settings,
-    (raw, n_chips): (&Stream, usize),
-    dir: &std::path::Path,
-    about: &Value,
-    session: &str,
-) -> RecorderPlan {
-    RecorderPlan {
-        dir: dir.to_owned(),
-        stream: raw.clone(),
-        n_chips,
-        file_name: super::files::file_name(&settings.recorder),
-        rotate: super::files::rotate(&settings.recorder),
-        keep: super::files::keep(&settings.recorder),
-        min_free_bytes: (settings.recorder.min_free_gb * 1e9) as u64,
-        configuration: text.to_owned(),
-        source: about["source"].clone(),
-        session: session.to_owned(),
-        software_version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-/// Makes the directory and a file in it, so that a daemon that started can record. A disk that is full is no mistake of
-/// the configuration: the stream runs, and the recorder says what is missing.
-fn prove_writable(dir: &std::path::Path) -> Result<(), Failure> {
-    let probe = dir.join(format!(".biosigd-{}", std::process::id()));
-    let proof = std::fs::create_dir_all(dir)
-        .map_err(|source| ("cannot create the directory", source))
-        .and_then(|()| std::fs::write(&probe, b"").map_err(|source| ("cannot write in", source)))
-        .and_then(|()| std::fs::remove_file(&probe).map_err(|source| ("cannot write in", source)));
-    match proof {
-        Err((_, source)) if source.kind() == std::io::ErrorKind::StorageFull => Ok(()),
-        Err((what, source)) => Err(Failure::Output(crate::sink::SinkError::Io { what, path: dir.to_owned(), source })),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Passes an event to the recorder; waits where it has too many, which only a replay that reads ahead can bring about.
-fn send_marker(markers: &SyncSender<Marker>, disk: &thread::Thread, marker: Marker) {
-    if let Err(TrySendError::Full(marker)) = markers.try_send(marker) {
-        disk.unpark();
-        // Refused only when the recorder has ended, and then nobody keeps events.
-        drop(markers.send(marker));
-    }
-    disk.unpark();
 }
 
 /// How long a source can be kept waiting, for people.

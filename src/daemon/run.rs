@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::converter::Told;
 use super::load::{Loaded, chosen, load};
@@ -16,14 +16,14 @@ use super::road::{self, Road};
 use super::systemd::Systemd;
 use super::{Failure, http, log, plan};
 use crate::block::{Account, Cause};
-use crate::pipeline::Ledger;
+use crate::pipeline::{Ledger, Order};
 use crate::rt::utc_now_ns;
 
 /// How often the supervisor looks while it waits for threads to end: a thread rings just before it has ended.
 const LAST_LOOKS: Duration = Duration::from_millis(10);
 
 /// What the drain may take beyond the stall budget.
-const DRAIN_GRACE: Duration = Duration::from_secs(10);
+pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(10);
 
 /// Losses that are no further apart than this are one episode, with one log line.
 const EPISODE: Duration = Duration::from_secs(10);
@@ -59,12 +59,15 @@ struct Asked {
     stop: Arc<AtomicBool>,
     /// As `stop`; taken back by `main` when it begins to reload, so that a hundred signals are one reload or two.
     reload: Arc<AtomicBool>,
+    /// As `reload`: the recording goes on in another file.
+    rotate: Arc<AtomicBool>,
 }
 
 impl Asked {
     fn register() -> Result<Asked, Failure> {
-        let asked = Asked { stop: Arc::new(AtomicBool::new(false)), reload: Arc::new(AtomicBool::new(false)) };
-        for (signal, flag) in [(SIGTERM, &asked.stop), (SIGINT, &asked.stop), (SIGHUP, &asked.reload)] {
+        let asked = Asked { stop: Arc::default(), reload: Arc::default(), rotate: Arc::default() };
+        let flags = [(SIGTERM, &asked.stop), (SIGINT, &asked.stop), (SIGHUP, &asked.reload), (SIGUSR1, &asked.rotate)];
+        for (signal, flag) in flags {
             signal_hook::flag::register(signal, Arc::clone(flag))
                 .map_err(|source| Failure::System { what: "a signal cannot be caught", source })?;
         }
@@ -73,7 +76,7 @@ impl Asked {
 
     /// Lets every signal wake the supervisor as well.
     fn ring_with(&self, road: &Road) -> Result<(), Failure> {
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
             let bell = road
                 .bell
                 .try_clone()
@@ -139,6 +142,13 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Syst
             systemd.reloading();
             reloader.reload(road);
             systemd.reloaded();
+        }
+        if asked.rotate.swap(false, Ordering::SeqCst) {
+            // What comes of it is in the log; there is nobody to answer.
+            let asked = road.context.control.as_ref().and_then(|control| control.ask(Order::Rotate));
+            if asked.is_none() {
+                tracing::warn!("SIGUSR1: there is no recorder that could begin another file");
+            }
         }
         systemd.look(road);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {

@@ -68,6 +68,8 @@ pub(super) struct Recorder {
     pub(super) gap_file_s: f64,
     pub(super) keep_days: f64,
     pub(super) keep_gb: f64,
+    pub(super) pre_s: f64,
+    pub(super) fallback_dir: PathBuf,
 }
 
 impl Default for Recorder {
@@ -85,6 +87,8 @@ impl Default for Recorder {
             gap_file_s: 300.0,
             keep_days: 0.0,
             keep_gb: 0.0,
+            pre_s: 0.0,
+            fallback_dir: PathBuf::new(),
         }
     }
 }
@@ -206,6 +210,12 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
                 "finished recordings are removed after so many days, 0.01 to 100000; 0: all stay",
             ),
             Key::new("keep_gb", "0", "the oldest finished ones go beyond this size, 0.001 to 100000; 0: all stay"),
+            Key::new(
+                "pre_s",
+                "0.0",
+                "signal from before the start that a recording begins with, to half of stall_budget_s",
+            ),
+            Key::new("fallback_dir", "\"\"", "where recordings go while dir takes none; empty: nowhere"),
         ],
     ),
     (
@@ -319,6 +329,11 @@ fn check_recorder(table: &Table<'_>, r: &Recorder, mistakes: &mut Mistakes) {
     between(table, "sync_s", r.sync_s, 0.05, 60.0, mistakes);
     between(table, "min_free_gb", r.min_free_gb, 0.0, 100_000.0, mistakes);
     super::files::check(table, r, mistakes);
+    let pre_max = (r.stall_budget_s / 2.0).max(0.0);
+    if !(0.0 <= r.pre_s && r.pre_s <= pre_max) && pre_max.is_finite() {
+        let text = format!("pre_s = {} must be 0 to {pre_max}, half of stall_budget_s", r.pre_s);
+        table.refuse(mistakes, "pre_s", text);
+    }
     if r.dir.as_os_str().is_empty() {
         table.refuse(mistakes, "dir", "dir = \"\" must name a directory");
     }

@@ -88,7 +88,7 @@ impl Systemd {
         if recording.active {
             text.push_str(&format!(", recording {:.0} min", (recording.seconds / 60.0).floor()));
         }
-        for complaint in context.health.complaints(&recording, context.recorder_wanted) {
+        for complaint in context.health.complaints(&recording) {
             text.push_str(&format!("; {complaint}"));
         }
         self.status(&text);

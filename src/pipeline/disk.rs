@@ -1,276 +1,172 @@
 //! The recorder's side of the disk: brings the packed ring to the sink, block by block, and holds nothing that the
 //! intake needs. It may stall for as long as the ring has room.
+//!
+//! It decides when a recording begins and ends. A recording begins with the oldest block of the ring, of which the newest
+//! `pre_s` are kept while none is active; it ends where the intake, told by the [`Gate`], put its end into the ring.
+//! Between the two every block is written or counted as lost to `disk`, also while no file can be opened.
+
+mod desk;
+mod orders;
+mod recording;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::desk::Desk;
+use super::control::Request;
 use super::ring::Taken;
 use super::{Gate, Ledger, Progress, RingReader};
-use crate::block::{Cause, End, Follower, Head, Marker, Tally};
+use crate::block::Marker;
 use crate::metrics::Metrics;
-use crate::rt::now_ns;
-use crate::sink::{PackedBlock, RawSink, SinkError};
+use crate::sink::RawSink;
 
 /// What the recorder is doing, for people.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RecordingStatus {
-    /// Whether a recording is active.
+    /// Whether a recording is active: frames go to a file.
     pub active: bool,
+    /// Whether one should be.
+    pub wanted: bool,
     /// The file, or the last one.
     pub file: Option<PathBuf>,
+    /// The index of the recording's first frame.
+    pub first_frame: Option<u64>,
     /// How much signal it holds, in seconds.
     pub seconds: f64,
     /// Why the last recording ended, where it was not asked to.
     pub ended: Option<String>,
 }
 
-/// Where the recorder stands between two entries of the ring.
-enum Phase {
-    /// No recording.
-    Idle,
-    /// A recording is open.
-    Writing(Follower),
-    /// The recording ended on an error; what the intake had taken before it knew is lost to `disk`.
-    Failed,
+/// What the thread is made of.
+pub struct DiskParts<S> {
+    /// The ring, which holds `ring_s` seconds.
+    pub ring: RingReader,
+    /// As `ring`.
+    pub ring_s: f64,
+    /// Frames per second.
+    pub rate_hz: f64,
+    /// Where recordings go: into the first that can be opened.
+    pub sinks: Vec<S>,
+    /// Whether the first recording begins with the first frame; the gate was made open then.
+    pub at_once: bool,
+    /// How much of the signal before a recording was asked for belongs to it, in seconds.
+    pub pre_s: f64,
+    /// Events.
+    pub markers: Receiver<Marker>,
+    /// What people ask for.
+    pub orders: Receiver<Request>,
+    /// Tells the intake what is owed.
+    pub gate: Arc<Gate>,
+    /// The recorder's ledger, of which the intake counts what is owed.
+    pub ledger: Ledger,
+    /// For people.
+    pub status: Arc<Mutex<RecordingStatus>>,
+    /// For the watchdog.
+    pub progress: Arc<Progress>,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// The time between two syncs.
+    pub sync_every: Duration,
+    /// The time between two tries to open a file after the disk refused.
+    pub retry_every: Duration,
 }
 
 /// Everything the disk thread owns.
 pub struct Disk<S> {
     ring: RingReader,
     ring_s: f64,
-    rate_hz: f64,
-    sink: S,
-    markers: Receiver<Marker>,
-    gate: Arc<Gate>,
-    ledger: Ledger,
-    status: Arc<Mutex<RecordingStatus>>,
-    progress: Arc<Progress>,
-    metrics: Arc<Metrics>,
-    latency: prometheus::Histogram,
-    sync_every: Duration,
-    next_sync: Instant,
-    phase: Phase,
-    /// Frames given to the sink in this recording, and how many the sink had delivered when it began.
-    given: u64,
-    delivered_before: u64,
-    delivered_counted: u64,
-    bytes_counted: u64,
+    pre_frames: u64,
+    desk: Desk<S>,
 }
 
 impl<S: RawSink> Disk<S> {
-    /// Gets the thread's work ready. `ring_s` is what the ring holds, in seconds.
+    /// Gets the thread's work ready.
     #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts of one thread, each named at the one place that calls this"
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most half of a ring that was laid out"
     )]
-    pub fn new(
-        (ring, ring_s, rate_hz): (RingReader, f64, f64),
-        sink: S,
-        markers: Receiver<Marker>,
-        gate: Arc<Gate>,
-        ledger: Ledger,
-        status: Arc<Mutex<RecordingStatus>>,
-        progress: Arc<Progress>,
-        metrics: Arc<Metrics>,
-        sync_every: Duration,
-    ) -> Disk<S> {
-        metrics.disk_free_bytes.set(i64::try_from(sink.progress().free_bytes).unwrap_or(i64::MAX));
+    pub fn new(parts: DiskParts<S>) -> Disk<S> {
+        let pre_frames = (parts.pre_s * parts.rate_hz).ceil() as u64;
+        parts.gate.pack(pre_frames > 0);
         Disk {
-            ring,
-            ring_s,
-            rate_hz,
-            sink,
-            markers,
-            gate,
-            ledger,
-            status,
-            progress,
-            latency: metrics.block_latency.with_label_values(&["recorder"]),
-            metrics,
-            sync_every,
-            next_sync: Instant::now() + sync_every,
-            phase: Phase::Idle,
-            given: 0,
-            delivered_before: 0,
-            delivered_counted: 0,
-            bytes_counted: 0,
+            ring_s: parts.ring_s,
+            pre_frames,
+            desk: Desk::new(
+                parts.sinks,
+                (parts.at_once, pre_frames > 0),
+                (parts.markers, parts.orders),
+                (parts.gate, parts.ledger),
+                (parts.status, parts.progress, parts.metrics),
+                (parts.rate_hz, parts.sync_every, parts.retry_every),
+            ),
+            ring: parts.ring,
         }
     }
 
     /// Runs until the ring is closed and empty.
     pub fn run(mut self) {
         self.ring.attach();
-        // The codes of one block, out of the ring: the sink is borrowed while they are read.
-        loop {
-            while let Ok(marker) = self.markers.try_recv() {
-                self.sink.marker(marker);
-            }
-            match self.ring.take() {
-                Taken::Block(head, codes) => {
-                    let outcome = match &mut self.phase {
-                        Phase::Failed => {
-                            self.ledger.lose(Cause::Disk, head.n_frames as u64);
-                            Ok(())
-                        }
-                        phase => write(phase, &mut self.sink, &head, codes, &mut self.given),
-                    };
-                    match outcome {
-                        Ok(()) => self.written(&head),
-                        Err(error) => self.fail(&error),
-                    }
-                }
-                Taken::RecordingEnded(end) => self.end_recording(&end),
-                Taken::Empty => thread::park_timeout(self.next_sync.saturating_duration_since(Instant::now())),
-                Taken::Closed => break,
-            }
-            self.sync_when_due();
-        }
-    }
-
-    /// A block was given to the sink (or counted as lost).
-    fn written(&mut self, head: &Head) {
-        if let Phase::Writing(_) = self.phase {
-            if self.given == head.n_frames as u64 {
-                self.begun();
-            }
-            self.latency.observe(now_ns().saturating_sub(head.edge_ns) as f64 * 1e-9);
-            self.progress.made();
-        }
-        self.settle();
-    }
-
-    fn begun(&mut self) {
-        self.delivered_before = self.delivered_counted;
-        self.next_sync = Instant::now() + self.sync_every;
-        self.metrics.recorder_active.set(1);
-        let file = self.sink.progress().file;
-        if let Some(file) = &file {
-            tracing::info!("recording to {}", file.display());
-        }
-        self.tell(|status| *status = RecordingStatus { active: true, file, ..RecordingStatus::default() });
-    }
-
-    /// Brings the sink's own counts into the metrics.
-    fn settle(&mut self) {
-        let progress = self.sink.progress();
-        self.ledger.deliver(progress.frames_delivered - self.delivered_counted);
-        self.delivered_counted = progress.frames_delivered;
-        self.metrics.recorder_written_bytes.inc_by(progress.bytes - self.bytes_counted);
-        self.bytes_counted = progress.bytes;
-        self.metrics.recorder_backlog.set(self.ring.fill() * self.ring_s);
-    }
-
-    fn sync_when_due(&mut self) {
-        if Instant::now() < self.next_sync {
-            return;
-        }
-        self.next_sync = Instant::now() + self.sync_every;
-        if let Phase::Writing(follower) = &self.phase {
-            let seconds = follower.frames_followed() as f64 / self.rate_hz;
-            let start_ns = now_ns();
-            let outcome = self.sink.sync();
-            self.metrics.recorder_fsync.observe(now_ns().saturating_sub(start_ns) as f64 * 1e-9);
-            self.metrics.disk_free_bytes.set(i64::try_from(self.sink.progress().free_bytes).unwrap_or(i64::MAX));
-            let file = self.sink.progress().file;
-            self.tell(|status| (status.seconds, status.file) = (seconds, file));
-            match outcome {
-                Ok(()) => {}
-                Err(SinkError::DiskLow { .. }) if !self.gate.is_open() => {}
-                Err(error @ SinkError::DiskLow { .. }) => {
-                    // What the intake has taken until it sees this still goes into the file.
-                    self.gate.shut();
-                    tracing::error!("the recording ends: {}", chain(&error));
-                    self.tell(|status| status.ended = Some(chain(&error)));
-                }
-                Err(error) => self.fail(&error),
+        while self.turn() {
+            self.desk.sync_when_due();
+            self.desk.show_backlog(self.ring.fill() * self.ring_s);
+            if self.desk.takes_gate_turn() {
+                self.ring.wake_intake();
             }
         }
-        self.settle();
+        self.desk.closed();
     }
 
-    fn end_recording(&mut self, end: &End) {
-        if let Phase::Writing(follower) = &mut self.phase {
-            let gap = follower.ended(end, Cause::RingFull);
-            let seconds = follower.frames_followed() as f64 / self.rate_hz;
-            while let Ok(marker) = self.markers.try_recv() {
-                self.sink.marker(marker);
-            }
-            if let Err(error) = self.sink.close(&gap) {
-                return self.fail(&error);
-            }
-            let file = self.sink.progress().file;
-            self.tell(|status| (status.seconds, status.file) = (seconds, file));
-            if self.gate.overflowed() {
-                let reason = "the stall budget was spent, and on_overflow is \"stop\"".to_owned();
-                tracing::error!("the recording ends: {reason}");
-                self.tell(|status| status.ended = Some(reason));
-            }
+    /// One entry of the ring, or a wait for one. False: there is nothing, and nothing will come.
+    fn turn(&mut self) -> bool {
+        self.desk.pass_markers();
+        self.desk.take_orders();
+        if !self.desk.is_recording() {
+            return self.between_recordings();
         }
-        self.settle();
-        self.idle();
+        match self.ring.take() {
+            Taken::Block(head, codes) => self.desk.block(&head, codes),
+            Taken::RecordingEnded(end) => self.desk.end(&end),
+            Taken::Empty => self.park(),
+            Taken::Closed => return false,
+        }
+        true
     }
 
-    /// The recording is over: what the sink was given and has not delivered is lost to the disk.
-    fn fail(&mut self, error: &SinkError) {
-        self.gate.shut();
-        self.settle();
-        let in_file = self.delivered_counted - self.delivered_before;
-        let lost = self.given.saturating_sub(in_file);
-        self.ledger.lose(Cause::Disk, lost);
-        let reason = chain(error);
-        tracing::error!("the recording ends: {reason}; {lost} frames did not reach the disk");
-        self.idle();
-        self.tell(|status| status.ended = Some(reason));
-        self.phase = Phase::Failed;
+    /// Keeps the newest `pre_s`, and opens a recording with the oldest of them where one is to begin.
+    fn between_recordings(&mut self) -> bool {
+        match self.ring.peek() {
+            Some(head) if head.next_frame() + self.kept_frames() <= self.ring.next_frame() => {
+                self.ring.take();
+            }
+            Some(head) if self.desk.is_to_begin() => self.desk.open(&head),
+            // The blocks of the pre-trigger stay, and must not hide that there will be no more.
+            Some(_) if self.ring.is_closed() => return false,
+            Some(_) => self.park(),
+            // An end without a recording does not come; one that did would be in the way.
+            None => match self.ring.take() {
+                Taken::Closed => return false,
+                Taken::Empty => self.park(),
+                Taken::Block(..) | Taken::RecordingEnded(_) => {}
+            },
+        }
+        true
     }
 
-    fn idle(&mut self) {
-        self.phase = Phase::Idle;
-        self.given = 0;
-        self.metrics.recorder_active.set(0);
-        self.tell(|status| status.active = false);
+    /// How many frames after a block make it too old to keep.
+    fn kept_frames(&self) -> u64 {
+        if self.desk.owes() {
+            return u64::MAX / 2;
+        }
+        // A recording that is to begin needs one block.
+        self.pre_frames.max(u64::from(self.desk.is_to_begin()))
     }
 
-    fn tell(&self, change: impl FnOnce(&mut RecordingStatus)) {
-        // A reader that panicked while it held the lock leaves a status that is still whole.
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    fn park(&self) {
+        thread::park_timeout(self.desk.next_look().saturating_duration_since(Instant::now()));
     }
-}
-
-/// Gives one block to the sink, and opens a recording with the first.
-fn write<S: RawSink>(
-    phase: &mut Phase,
-    sink: &mut S,
-    head: &Head,
-    codes: &[u8],
-    given: &mut u64,
-) -> Result<(), SinkError> {
-    if let Phase::Idle = phase {
-        *given = head.n_frames as u64;
-        sink.open(head)?;
-        // The ring's account counts since the recording's first frame: nothing was lost before it.
-        *phase = Phase::Writing(Follower::new(head.first_frame, Tally::default()));
-        *given = 0;
-    }
-    if let Phase::Writing(follower) = phase {
-        let gap = follower.arrived(head, Cause::RingFull);
-        *given += head.n_frames as u64;
-        sink.write(&PackedBlock { head: *head, gap, codes })?;
-    }
-    Ok(())
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -1,10 +1,10 @@
 //! The recorder's intake: packs every raw block into the ring and lets its slab go, so that no disk can hold slabs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::gate::{Gate, is_open_in};
 use super::{Ledger, Popped, Progress, Receiver, RingWriter};
 use crate::block::{Cause, End, Follower, RawBlock, Tally};
 use crate::metrics::Metrics;
@@ -14,41 +14,9 @@ use crate::source::Slack;
 /// A bound for the wait for room, where the source can be kept waiting for ever.
 const RECHECK: Duration = Duration::from_secs(1);
 
-/// Whether the recorder wants blocks: how the disk's side tells the intake to begin and to end a recording.
-#[derive(Debug, Default)]
-pub struct Gate {
-    /// Written by the disk's side, read by the intake at each block. `Relaxed`: the ring itself orders what was
-    /// pushed before the intake saw the change.
-    open: AtomicBool,
-    /// Set by the intake when the budget was spent and `on_overflow = "stop"`; read by the disk's side when the
-    /// recording's end comes out of the ring, which orders it.
-    overflowed: AtomicBool,
-}
-
-impl Gate {
-    /// A gate that is open from the first block on, or closed.
-    #[must_use]
-    pub fn new(open: bool) -> Gate {
-        Gate { open: AtomicBool::new(open), overflowed: AtomicBool::new(false) }
-    }
-
-    /// Ends the recording: the intake puts its end into the ring, and owes nothing from there on.
-    pub fn shut(&self) {
-        self.open.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether a recording is wanted.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Whether the recording ended because the budget was spent.
-    #[must_use]
-    pub fn overflowed(&self) -> bool {
-        self.overflowed.load(Ordering::Relaxed)
-    }
-}
+/// How long after a recording was asked to end the intake waits for the block that holds that instant, beyond two
+/// blocks: a converter that has gone silent, or a source without a clock, must not keep the file open.
+const END_GRACE_NS: u64 = 500_000_000;
 
 /// Everything the intake thread owns.
 pub struct Intake {
@@ -61,10 +29,16 @@ pub struct Intake {
     backlog: prometheus::Gauge,
     slack: Slack,
     stop_on_overflow: bool,
-    /// Follows the stream while a recording is active.
+    /// Follows the stream from its first block on, whether it is recorded or not; `None` before it.
     follower: Option<Follower>,
-    /// Lost to a full ring since the recording's first frame.
+    /// Lost to a full ring since then.
     refused: Tally,
+    /// The gate's turn that was counted for.
+    turn: u64,
+    /// Whether frames are owed to a recording now.
+    owes: bool,
+    /// The recording ends with the block that holds this instant.
+    until_ns: Option<u64>,
     /// The slack was waited out once and the ring is still full: it is not waited for again, or the link would fill.
     waited_out: bool,
 }
@@ -97,6 +71,9 @@ impl Intake {
             stop_on_overflow,
             follower: None,
             refused: Tally::default(),
+            turn: 0,
+            owes: false,
+            until_ns: None,
             waited_out: false,
         }
     }
@@ -108,14 +85,21 @@ impl Intake {
         self.link.attach();
         self.ring.attach();
         loop {
+            self.look_at_gate();
             match self.link.pop() {
                 Popped::Block(block) => self.block(&block),
-                Popped::Empty => self.link.wait(),
+                Popped::Empty => {
+                    self.end_when_due(0);
+                    self.link.wait();
+                }
                 Popped::Ended(end) => {
                     if let Some(follower) = &mut self.follower {
-                        self.ledger.gap(&follower.ended(&end, Cause::LinkFull));
-                        self.end_recording();
+                        let gap = follower.ended(&end, Cause::LinkFull);
+                        if self.owes {
+                            self.ledger.gap(&gap);
+                        }
                     }
+                    self.end_recording();
                     return;
                 }
             }
@@ -123,29 +107,67 @@ impl Intake {
         }
     }
 
-    /// Real time: no allocation, no locks, no logging; waits for room within the source's slack.
-    fn block(&mut self, block: &RawBlock) {
-        if !self.gate.is_open() {
-            self.end_recording();
+    /// Begins to owe, or learns until when it owes.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn look_at_gate(&mut self) {
+        let turn = self.gate.turn();
+        if turn == self.turn {
             return;
         }
+        // Two turns at once are a begin and its end.
+        if !self.owes && (is_open_in(turn) || turn - self.turn >= 2) {
+            self.owes = true;
+            if let (Some((first_frame, lost_before)), Some(follower)) = (self.gate.begin(), &self.follower) {
+                // What is in the ring already, and what was lost between it: counted by nobody yet.
+                let lost = self.lost().since(&lost_before);
+                let n_frames = follower.next_frame().saturating_sub(first_frame);
+                self.ledger.gap(&lost);
+                self.ledger.expect(n_frames.saturating_sub(lost.total()));
+            }
+        }
+        if self.owes && !is_open_in(turn) {
+            self.until_ns = Some(self.gate.until_ns());
+        }
+        self.turn = turn;
+        self.gate.has_seen(turn);
+    }
+
+    /// Real time: no allocation, no locks, no logging; waits for room within the source's slack.
+    fn block(&mut self, block: &RawBlock) {
         let head = &block.head;
+        let n_frames = head.n_frames as u64;
         let follower = self.follower.get_or_insert_with(|| Follower::new(head.first_frame, head.lost));
-        self.ledger.gap(&follower.arrived(head, Cause::LinkFull));
-        self.ledger.expect(head.n_frames as u64);
-        let mut lost = follower.lost();
-        lost.merge(&self.refused);
+        let gap = follower.arrived(head, Cause::LinkFull);
+        if self.owes {
+            self.ledger.gap(&gap);
+            self.ledger.expect(n_frames);
+        } else if !self.gate.packs() {
+            return;
+        }
+        let lost = self.lost();
         let pushed = self.push(block, &lost);
         self.backlog.set(self.ring.backlog_s());
         if !pushed {
-            self.ledger.lose(Cause::RingFull, head.n_frames as u64);
-            self.refused.add(Cause::RingFull, head.n_frames as u64);
-            if self.stop_on_overflow {
-                self.gate.overflowed.store(true, Ordering::Relaxed);
-                self.gate.shut();
-                self.end_recording();
+            self.refused.add(Cause::RingFull, n_frames);
+            if self.owes {
+                self.ledger.lose(Cause::RingFull, n_frames);
+                if self.stop_on_overflow {
+                    self.gate.overflow();
+                    self.end_recording();
+                }
             }
         }
+        self.end_when_due(head.edge_ns);
+    }
+
+    /// All that was lost since the first block, on the way to here and here.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn lost(&self) -> Tally {
+        let mut lost = self.follower.as_ref().map_or_else(Tally::default, Follower::lost);
+        lost.merge(&self.refused);
+        lost
     }
 
     /// Real time: no allocation, no locks, no logging; waits for room within the source's slack.
@@ -156,7 +178,7 @@ impl Intake {
                 self.waited_out = false;
                 return true;
             }
-            if self.waited_out || !self.gate.is_open() {
+            if self.waited_out || !self.owes {
                 return false;
             }
             let remaining = match self.slack {
@@ -176,14 +198,24 @@ impl Intake {
         }
     }
 
+    /// Ends a recording that was asked to end once the block with that instant is in the ring, of which `edge_ns` is the
+    /// last edge; where none comes, a little later.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn end_when_due(&mut self, edge_ns: u64) {
+        let Some(until_ns) = self.until_ns else { return };
+        let patience_ns = self.ring.block_ns().saturating_mul(2).saturating_add(END_GRACE_NS);
+        if edge_ns >= until_ns || now_ns() >= until_ns.saturating_add(patience_ns) {
+            self.end_recording();
+        }
+    }
+
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn end_recording(&mut self) {
-        if let Some(follower) = self.follower.take() {
-            let mut lost = follower.lost();
-            lost.merge(&self.refused);
-            self.ring.end_recording(&End { next_frame: follower.next_frame(), lost });
-            self.refused = Tally::default();
+        if std::mem::take(&mut self.owes) {
+            let next_frame = self.follower.as_ref().map_or(0, Follower::next_frame);
+            self.ring.end_recording(&End { next_frame, lost: self.lost() });
         }
-        self.link.abandon();
+        self.until_ns = None;
     }
 }

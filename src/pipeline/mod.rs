@@ -2,8 +2,11 @@
 
 mod acquire;
 mod chain;
+mod control;
 mod disk;
+mod edges;
 mod fanout;
+mod gate;
 mod intake;
 mod ledger;
 mod link;
@@ -15,9 +18,12 @@ mod ring;
 
 pub use acquire::Acquire;
 pub use chain::{CHAIN_SLABS, Chain, From};
-pub use disk::{Disk, RecordingStatus};
+pub use control::{Control, Final, Order, Request, Ticket, Verdict, control};
+pub use disk::{Disk, DiskParts, RecordingStatus};
+pub use edges::{Edges, Nearest};
 pub use fanout::Fanout;
-pub use intake::{Gate, Intake};
+pub use gate::Gate;
+pub use intake::Intake;
 pub use ledger::Ledger;
 pub use link::{Bell, LINK_BLOCKS, Popped, Receiver, Sender, WhenFull, link};
 pub use process::{Exchange, Process};

@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 
 use super::chain::{Chain, From, Parent};
 use super::link::no_slack;
-use super::{Ledger, Popped, Progress, Receiver, Sender};
+use super::{Edges, Ledger, Popped, Progress, Receiver, Sender};
 use crate::block::{Cause, End, Flags, Follower, Head, RawBlock, Stream};
 use crate::metrics::Metrics;
 use crate::rt::now_ns;
@@ -63,6 +63,7 @@ pub struct Process {
     progress: Arc<Progress>,
     saturation: Saturation,
     exchange: Arc<Exchange>,
+    edges: Arc<Edges>,
 }
 
 impl Process {
@@ -86,6 +87,7 @@ impl Process {
             progress,
             saturation: Saturation::new(stream, metrics),
             exchange: Arc::default(),
+            edges: Arc::new(Edges::new(stream)),
         }
     }
 
@@ -93,6 +95,12 @@ impl Process {
     #[must_use]
     pub fn exchange(&self) -> Arc<Exchange> {
         Arc::clone(&self.exchange)
+    }
+
+    /// Which frame belongs to an instant.
+    #[must_use]
+    pub fn edges(&self) -> Arc<Edges> {
+        Arc::clone(&self.edges)
     }
 
     /// Runs until the link ends, then closes the live streams.
@@ -129,6 +137,7 @@ impl Process {
 
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn block(&mut self, raw: &Arc<RawBlock>) {
+        self.edges.note(&raw.head);
         let gap = self.follower.arrived(&raw.head, Cause::LinkFull);
         let n_frames = raw.head.n_frames as u64;
         self.ledger.gap(&gap);

@@ -5,6 +5,7 @@
 //! little-endian two's complement. So a status word travels as one more column of the frame, and the file gets a signal of
 //! it in the same turn. A head without frames says that a recording ends here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
@@ -18,7 +19,7 @@ const HEAD_BYTES: usize = 8 // first frame
     + 8 // edge, monotonic
     + 8 // edge, UTC
     + 8 // flags
-    + Tally::BYTES; // frames lost since the recorder's first frame
+    + Tally::BYTES; // frames lost since the recorder's first block
 
 /// Bytes of one code, and of one status word.
 const CODE_BYTES: usize = 3;
@@ -48,12 +49,17 @@ struct Ends {
     disk: OnceLock<Thread>,
     /// Set by the intake after its last entry; read by the disk's side before the look that finds the ring empty.
     closed: OnceLock<()>,
+    /// The index after the newest frame that was packed. Written by the intake, read by the disk's side to see how old
+    /// the oldest is; `Relaxed`, it is a number by itself.
+    next_frame: AtomicU64,
 }
 
 /// The intake's end of the ring.
 pub struct RingWriter {
     bytes: Producer<u8>,
     budget_s: f64,
+    /// How long a full block lasts, in nanoseconds.
+    block_ns: u64,
     entry: Vec<u8>,
     ends: Arc<Ends>,
 }
@@ -72,10 +78,11 @@ pub fn ring(stream: &Stream, n_chips: usize, budget_s: f64) -> (RingWriter, Ring
     let (producer, consumer) = RingBuffer::new(ring_bytes(stream, n_chips, budget_s));
     let ends = Arc::new(Ends::default());
     let n_columns = stream.n_channels() + n_chips;
+    let block_ns = stream.duration_ns(stream.block_frames_max as u64).unsigned_abs();
     let entry = Vec::with_capacity(entry_bytes(n_columns, stream.block_frames_max));
     let codes = vec![0; n_columns * stream.block_frames_max * CODE_BYTES];
     (
-        RingWriter { bytes: producer, budget_s, entry, ends: Arc::clone(&ends) },
+        RingWriter { bytes: producer, budget_s, block_ns, entry, ends: Arc::clone(&ends) },
         RingReader { bytes: consumer, codes, n_columns, ends },
     )
 }
@@ -87,7 +94,7 @@ impl RingWriter {
     }
 
     /// Packs a block in, where there is room for it; false where there is not. `lost` is all that was lost since
-    /// the recorder's first frame.
+    /// the recorder's first block.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub fn push(&mut self, block: &RawBlock, lost: &Tally) -> bool {
@@ -106,6 +113,7 @@ impl RingWriter {
                 words.iter().for_each(|word| self.pack(word.to_le_bytes()));
             }
         }
+        self.ends.next_frame.store(block.head.next_frame(), Ordering::Relaxed);
         self.push_entry()
     }
 
@@ -116,6 +124,14 @@ impl RingWriter {
         self.begin_entry(&Head { first_frame: end.next_frame, ..Head::default() }, &end.lost);
         let pushed = self.push_entry();
         debug_assert!(pushed, "room for one head is kept");
+    }
+
+    /// How long a full block lasts, in nanoseconds.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    #[must_use]
+    pub fn block_ns(&self) -> u64 {
+        self.block_ns
     }
 
     /// What waits in the ring, in seconds of signal.
@@ -162,7 +178,7 @@ impl Drop for RingWriter {
 
 /// What a look into the ring brought.
 pub enum Taken<'a> {
-    /// A block: its head (`lost` counts since the recorder's first frame) and its packed frames.
+    /// A block: its head (`lost` counts since the recorder's first block) and its packed frames.
     Block(Head, &'a [u8]),
     /// The recording ends here.
     RecordingEnded(End),
@@ -197,6 +213,37 @@ impl RingReader {
             intake.unpark();
         }
         Taken::Block(head, codes)
+    }
+
+    /// The head of the oldest block, which stays where it is; `None` where there is none, or where a recording's end comes
+    /// first.
+    #[must_use]
+    pub fn peek(&mut self) -> Option<Head> {
+        let chunk = self.bytes.read_chunk(HEAD_BYTES).ok()?;
+        let (first, second) = chunk.as_slices();
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[..first.len()].copy_from_slice(first);
+        bytes[first.len()..].copy_from_slice(second);
+        Some(unpack_head(&bytes)).filter(|head| head.n_frames > 0)
+    }
+
+    /// The index after the newest frame that was packed.
+    #[must_use]
+    pub fn next_frame(&self) -> u64 {
+        self.ends.next_frame.load(Ordering::Relaxed)
+    }
+
+    /// Whether there will be no more than what is in it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ends.closed.get().is_some()
+    }
+
+    /// Wakes the intake, to look at its gate.
+    pub fn wake_intake(&self) {
+        if let Some(intake) = self.ends.intake.get() {
+            intake.unpark();
+        }
     }
 
     /// How full the ring is, 0 to 1.

@@ -6,6 +6,7 @@ pub mod websocket;
 
 use std::sync::Arc;
 
+pub use self::recorder::About;
 use crate::block::{Account, Block, Head, Marker, RawBlock, Tally};
 
 /// One block as it comes out of the recorder's packed ring.
@@ -34,6 +35,12 @@ pub trait RawSink: Send {
     /// When the disk refuses; the recording is over, what was written stays readable.
     fn write(&mut self, block: &PackedBlock<'_>) -> Result<(), SinkError>;
 
+    /// The active recording's file ends at the next record boundary and another one begins; nothing where none is active.
+    fn rotate(&mut self);
+
+    /// What the next recording, and only that one, will be about.
+    fn describe_next(&mut self, about: About);
+
     /// Notes an event; it is written with the next record that has room for it.
     fn marker(&mut self, marker: Marker);
 
@@ -48,12 +55,6 @@ pub trait RawSink: Send {
     /// # Errors
     /// As [`RawSink::write`].
     fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError>;
-
-    /// The active recording's file ends at the next record boundary and another one begins; nothing where none is active.
-    fn rotate(&mut self);
-
-    /// What the next recording, and only that one, will be about.
-    fn describe_next(&mut self, about: recorder::About);
 
     /// What it has done so far, over all recordings.
     fn progress(&self) -> Progress;

@@ -182,6 +182,24 @@ impl Daemon {
 
     /// The same, with what `prepare` does to the command.
     pub(crate) fn start_as(dir: TempDir, config: &str, headers: &str, prepare: impl FnOnce(&mut Command)) -> Daemon {
+        let daemon = Daemon::spawn(dir, config, headers, prepare);
+        daemon.wait_for("a recorded frame", |status| status["ledger"]["recorder"]["delivered"].as_u64() > Some(0));
+        daemon
+    }
+
+    /// Starts it with `config`, which need not record; returns when there are frames.
+    pub(crate) fn start_idle(config: &str) -> Daemon {
+        Daemon::start_idle_in(tempfile::tempdir().expect("a directory"), config)
+    }
+
+    /// The same in a directory that holds files already.
+    pub(crate) fn start_idle_in(dir: TempDir, config: &str) -> Daemon {
+        let daemon = Daemon::spawn(dir, config, "", |_| {});
+        daemon.wait_for("a frame", |status| status["frames"].as_u64() > Some(0));
+        daemon
+    }
+
+    fn spawn(dir: TempDir, config: &str, headers: &str, prepare: impl FnOnce(&mut Command)) -> Daemon {
         fs::write(dir.path().join("rig.toml"), config).expect("written");
         let mut command = command(&["run", "-c", "rig.toml"], dir.path());
         prepare(&mut command);
@@ -190,9 +208,7 @@ impl Daemon {
             let (_, rest) = line.split_once("look at http://")?;
             rest.trim_end_matches('/').parse().ok()
         });
-        let daemon = Daemon { running, address, headers: headers.to_owned(), dir };
-        daemon.wait_for("a recorded frame", |status| status["ledger"]["recorder"]["delivered"].as_u64() > Some(0));
-        daemon
+        Daemon { running, address, headers: headers.to_owned(), dir }
     }
 
     /// Writes its configuration anew and tells it so.

@@ -38,30 +38,36 @@ impl Answer {
     }
 
     /// Bytes to send; `head` leaves the body out, as HEAD wants it.
-    pub(super) fn into_bytes(self, head: bool) -> Vec<u8> {
+    pub(super) fn into_bytes(mut self, head: bool) -> Vec<u8> {
+        let body = std::mem::take(&mut self.body);
+        let mut bytes = self.into_head(body.len() as u64);
+        if !head {
+            bytes.extend_from_slice(&body);
+        }
+        bytes
+    }
+
+    /// The head alone, before a body of `length` bytes that comes from elsewhere.
+    pub(super) fn into_head(self, length: u64) -> Vec<u8> {
         let upgrade = self.status.starts_with("426");
-        let mut bytes = format!(
+        format!(
             "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close{}\r\nCache-Control: no-store\r\n\
              X-Content-Type-Options: nosniff\r\nReferrer-Policy: {REFERRER_POLICY}\r\n\
              Content-Security-Policy: {CONTENT_POLICY}\r\n{}{}\r\n",
             self.status,
             self.content_type,
-            self.body.len(),
+            length,
             // Whoever names a protocol to upgrade to says so here as well (RFC 9110, section 7.8).
             if upgrade { ", upgrade" } else { "" },
             match self.status.split_at(3).0 {
                 // RFC 9110, sections 15.5.6 and 15.5.22, and RFC 6455, section 4.4: what would be right instead.
-                "405" => "Allow: GET, HEAD\r\n",
+                "405" if !self.more.contains("Allow: ") => "Allow: GET, HEAD\r\n",
                 "426" => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
                 _ => "",
             },
             self.more,
         )
-        .into_bytes();
-        if !head {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        .into_bytes()
     }
 }
 

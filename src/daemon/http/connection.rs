@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::Context;
 use super::answer::Answer;
 use super::body::BODY_BYTES_MAX;
+use super::files::Wanted;
 use super::routes::{HEAD_BYTES_MAX, Routed, route};
+use super::{Context, recording};
+use crate::pipeline::Ticket;
 use crate::sink::websocket::Newcomer;
 
 /// How long a head may take, with the body of one that posts.
@@ -26,7 +28,15 @@ const STEPS_MAX: usize = 32;
 
 enum State {
     Head(Vec<u8>),
-    Answer { bytes: Vec<u8>, sent: usize },
+    /// The recorder will answer.
+    Waits {
+        ticket: Ticket,
+        path: &'static str,
+    },
+    Answer {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
     Linger,
 }
 
@@ -38,6 +48,8 @@ pub(super) enum Outcome {
     Yields,
     /// It is done with.
     Over,
+    /// It goes to a thread of its own.
+    Away(Wanted),
     /// It goes to the live stream.
     Upgrades(Upgrade),
 }
@@ -65,13 +77,23 @@ impl Connection {
         matches!(self.state, State::Head(_))
     }
 
-    /// Its time is up. True when there is still something to say: that its head took too long.
+    /// Whether it waits for the recorder.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.state, State::Waits { .. })
+    }
+
+    /// Its time is up. True when there is still something to say: that its head took too long, or the recorder.
     pub(super) fn expire(&mut self) -> bool {
         match &self.state {
             State::Head(head) if !head.is_empty() => {
                 let bytes =
                     Answer::refuse("408 Request Timeout", "the head was not whole within 5 s").into_bytes(false);
                 self.state = State::Answer { bytes, sent: 0 };
+                self.deadline = Instant::now() + ANSWER_TIME;
+                true
+            }
+            State::Waits { path, .. } => {
+                self.state = State::Answer { bytes: recording::late(path).into_bytes(false), sent: 0 };
                 self.deadline = Instant::now() + ANSWER_TIME;
                 true
             }
@@ -86,6 +108,8 @@ impl Connection {
                 State::Head(head) => match read_head(&mut self.socket, head, context) {
                     Ok(Routed::Partial) => return Outcome::Over,
                     Ok(Routed::Answer(bytes)) => Ok(Some((State::Answer { bytes, sent: 0 }, ANSWER_TIME))),
+                    Ok(Routed::Away(wanted)) => return Outcome::Away(wanted),
+                    Ok(Routed::Waits { ticket, path }) => Ok(Some((State::Waits { ticket, path }, context.stop_most))),
                     Ok(Routed::Upgrade { greeting, head_bytes, subscription }) => {
                         return Outcome::Upgrades(Upgrade {
                             greeting,
@@ -95,6 +119,11 @@ impl Connection {
                     }
                     Err(error) => Err(error),
                 },
+                State::Waits { ticket, .. } => {
+                    let Some(verdict) = ticket.take() else { return Outcome::Stays };
+                    let bytes = recording::verdict(verdict).into_bytes(false);
+                    Ok(Some((State::Answer { bytes, sent: 0 }, ANSWER_TIME)))
+                }
                 State::Answer { bytes, sent } => match self.socket.write(&bytes[*sent..]) {
                     Ok(0) => return Outcome::Over,
                     Ok(n) if *sent + n == bytes.len() => match self.socket.shutdown(Shutdown::Write) {

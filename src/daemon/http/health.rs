@@ -38,7 +38,7 @@ impl Health {
     }
 
     /// Why all is not well; empty when it is.
-    pub(in crate::daemon) fn complaints(&self, recording: &RecordingStatus, recorder_wanted: bool) -> Vec<String> {
+    pub(in crate::daemon) fn complaints(&self, recording: &RecordingStatus) -> Vec<String> {
         let mut complaints: Vec<String> = self.converter.iter().filter_map(|it| it.complaint()).collect();
         let mut threads = vec![("acquisition", &self.acquire), ("process", &self.process)];
         if let (Some(recorder), true) = (&self.recorder, recording.active) {
@@ -50,7 +50,7 @@ impl Health {
                 complaints.push(format!("{name} has made no progress for {} s", age.as_secs()));
             }
         }
-        if recorder_wanted && !recording.active && self.start.elapsed() > self.silence {
+        if recording.wanted && !recording.active && self.start.elapsed() > self.silence {
             let why = recording.ended.as_deref().unwrap_or("it has not begun");
             complaints.push(format!("no recording is active: {why}"));
         }

@@ -8,23 +8,29 @@ mod answer;
 mod body;
 mod connection;
 mod failures;
+mod files;
 mod guard;
 mod health;
 mod login;
+mod markers;
 mod page;
+mod recording;
 mod routes;
 mod server;
 mod sessions;
 mod status;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::converter::Converter;
+use super::events::Events;
 use crate::metrics::Metrics;
-use crate::pipeline::{Ledger, RecordingStatus};
+use crate::pipeline::{Control, Edges, Ledger, RecordingStatus};
 use crate::sink::websocket::{Door, Feeds};
 
 pub(super) use access::Access;
@@ -41,8 +47,17 @@ pub(super) struct Context {
     pub(super) recording: Arc<Mutex<RecordingStatus>>,
     /// `session`, `version` and `source`.
     pub(super) about: Value,
-    /// Whether a recording should be active while the daemon runs.
-    pub(super) recorder_wanted: bool,
+    /// How the recorder is told what to do; `None`: it is off.
+    pub(super) control: Option<Control>,
+    /// Where markers go, the frame of an instant, and whether a clock paces frames, so that there is one.
+    pub(super) events: Arc<Events>,
+    pub(super) edges: Arc<Edges>,
+    pub(super) is_paced: bool,
+    /// Where recordings are, and how many threads read them now.
+    pub(super) recordings: Vec<PathBuf>,
+    pub(super) readers: Arc<AtomicUsize>,
+    /// How long a client waits at most for what became of it.
+    pub(super) stop_most: Duration,
     pub(super) health: Health,
     /// The converter's signs, where the source has some.
     pub(super) converter: Option<Arc<Converter>>,

@@ -12,8 +12,10 @@ use tungstenite::http::{self, HeaderName, HeaderValue};
 
 use super::access::Refusal;
 use super::answer::Answer;
-use super::{Context, body, guard, login, page, status};
+use super::files::Wanted;
+use super::{Context, body, guard, login, markers, page, recording, status};
 use crate::metrics::TEXT_FORMAT;
+use crate::pipeline::Ticket;
 use crate::sink::websocket::{SUBPROTOCOL, Subscription};
 
 /// The most bytes of a request's head.
@@ -28,6 +30,10 @@ pub(super) enum Routed {
     Partial,
     /// These bytes answer it, and that is all.
     Answer(Vec<u8>),
+    /// A thread of its own answers it, because that may take long.
+    Away(Wanted),
+    /// The recorder answers it, when it comes to that.
+    Waits { ticket: Ticket, path: &'static str },
     /// It becomes a client of the stream: these bytes greet it, and the head ends after so many bytes.
     Upgrade { greeting: Vec<u8>, head_bytes: usize, subscription: Subscription },
 }
@@ -85,6 +91,21 @@ fn answer(request: http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpA
             Err(refusal) => Routed::Answer(refusal.into_bytes(false)),
         };
     }
+    if let Some(path) = recording::POSTS.into_iter().chain([markers::PATH]).find(|known| *known == path) {
+        if request.method() != http::Method::POST {
+            let refusal = Answer::refuse("405 Method Not Allowed", "this takes POST alone").with("Allow", "POST");
+            return Routed::Answer(refusal.into_bytes(head));
+        }
+        if let Err(refusal) = context.access.check(headers, peer, now) {
+            return Routed::Answer(refusal.answer().into_bytes(false));
+        }
+        return match body::json(headers, &bytes[head_bytes..]) {
+            Ok(Some(body)) if path == markers::PATH => markers::post(body, context),
+            Ok(Some(body)) => recording::post(path, body, context),
+            Ok(None) => Routed::Partial,
+            Err(refusal) => Routed::Answer(refusal.into_bytes(false)),
+        };
+    }
     if !head && request.method() != http::Method::GET {
         return refuse("405 Method Not Allowed", "only GET and HEAD are known here");
     }
@@ -96,7 +117,10 @@ fn answer(request: http::Request<()>, bytes: &[u8], head_bytes: usize, peer: IpA
         }
         (Ok(()), "/login") => login::page(headers, now, context),
         (Ok(()), "/healthz") => health(context, || context.access.check(headers, peer, now).is_ok()),
-        (Ok(()), path) => plain(path, context),
+        (Ok(()), path) => match Wanted::of(path, head) {
+            Some(wanted) => return Routed::Away(wanted),
+            None => plain(path, context),
+        },
         // A person; and whoever has a token that is not the right one is a program.
         (Err(Refusal::NoToken), "/") => Answer::see_other("/login"),
         (Err(refusal), _) => refusal.answer(),
@@ -109,7 +133,7 @@ const OPEN: [&str; 4] = ["/login", "/page/style.css", "/page/icon.svg", "/health
 
 /// Why all is not well is for those with the token only: it may name files.
 fn health(context: &Context, may_know_why: impl FnOnce() -> bool) -> Answer {
-    let complaints = context.health.complaints(&context.recording_status(), context.recorder_wanted);
+    let complaints = context.health.complaints(&context.recording_status());
     if complaints.is_empty() {
         return Answer::ok("text/plain; charset=utf-8", b"ok\n".as_slice());
     }
@@ -140,7 +164,9 @@ fn plain(path: &str, context: &Context) -> Answer {
 }
 
 fn known_paths() -> String {
-    "there is no such page; there are /, /metrics, /healthz, /api/v1/status and /v1/stream (WebSocket)".to_owned()
+    "there is no such page; there are /, /metrics, /healthz, /api/v1/status, /api/v1/recordings and \
+     /v1/stream (WebSocket); POST takes /api/v1/recording/start, stop and rotate, and /api/v1/markers"
+        .to_owned()
 }
 
 /// The opening handshake (RFC 6455, section 4.2).

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::Context;
 use super::answer::Answer;
 use super::connection::{Connection, Outcome, greet};
+use super::files;
 use crate::daemon::Failure;
 
 const LISTENER: Token = Token(0);
@@ -32,7 +33,7 @@ pub(in crate::daemon) struct Server {
     thread: Option<JoinHandle<()>>,
     /// Set by `main` before it rings the waker, read by the thread after it woke; `SeqCst`, once per run.
     stopped: Arc<AtomicBool>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 /// The port, taken but not yet answered at: whoever comes early waits in the kernel's queue.
@@ -59,7 +60,12 @@ impl Server {
         let system = |source| Failure::System { what: "the http thread cannot be made", source };
         let poll = Poll::new().map_err(system)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system)?);
+        if let Some(control) = &context.control {
+            let waker = Arc::clone(&waker);
+            // One that fails leaves the thread to its next look.
+            control.ring_with(Box::new(move || drop(waker.wake())));
+        }
         let stopped = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             poll,
@@ -114,14 +120,23 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(),
-                    WAKER => {}
+                    WAKER => self.serve_waiting(),
                     token => self.serve(token),
                 }
             }
             self.expire();
+            self.serve_waiting();
             if self.accept_again {
                 self.accept();
             }
+        }
+    }
+
+    /// Looks at those who wait for the recorder: it does not know which one it answered.
+    fn serve_waiting(&mut self) {
+        let waiting = self.connections.iter().filter(|(_, connection)| connection.waits());
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            self.serve(token);
         }
     }
 
@@ -215,17 +230,31 @@ impl Worker {
                 }
             }
             Outcome::Over => drop(self.connections.remove(&token)),
-            Outcome::Upgrades(upgrade) => {
-                let Some(mut connection) = self.connections.remove(&token) else { return };
-                if let Err(error) = self.poll.registry().deregister(&mut connection.socket) {
-                    tracing::warn!("a client cannot be handed over: {error}");
-                    return;
+            Outcome::Away(wanted) => {
+                let Some(connection) = self.hand_over(token) else { return };
+                if let Err((socket, answer)) = files::serve(connection.socket, wanted, &self.context) {
+                    self.watch(Connection::answering(socket, answer.into_bytes(false)));
                 }
+            }
+            Outcome::Upgrades(upgrade) => {
+                let Some(connection) = self.hand_over(token) else { return };
                 if let Err(socket) = greet(connection.socket, upgrade, &self.context) {
                     let why = format!("there are {} clients, the most allowed", self.context.door.clients_max());
                     let answer = Answer::refuse("503 Service Unavailable", &why).into_bytes(false);
                     self.watch(Connection::answering(socket, answer));
                 }
+            }
+        }
+    }
+
+    /// Lets go of a connection that goes elsewhere.
+    fn hand_over(&mut self, token: Token) -> Option<Connection> {
+        let mut connection = self.connections.remove(&token)?;
+        match self.poll.registry().deregister(&mut connection.socket) {
+            Ok(()) => Some(connection),
+            Err(error) => {
+                tracing::warn!("a client cannot be handed over: {error}");
+                None
             }
         }
     }

@@ -29,11 +29,13 @@ pub(super) fn status(context: &Context) -> Value {
         "clients": context.metrics.ws_clients.get(),
         "recording": {
             "active": recording.active,
+            "wanted": recording.wanted,
+            "first_frame": recording.first_frame,
             "file": recording.file.as_ref().map(|file| file.display().to_string()),
             "seconds": recording.seconds,
             "ended": recording.ended,
         },
-        "complaints": context.health.complaints(&recording, context.recorder_wanted),
+        "complaints": context.health.complaints(&recording),
         "ledger": ledger,
     })
 }
@@ -47,7 +49,7 @@ fn source(context: &Context) -> Value {
     source
 }
 
-fn account(account: &Account) -> Value {
+pub(super) fn account(account: &Account) -> Value {
     let lost: Map<String, Value> =
         Cause::ALL.iter().map(|cause| (cause.name().to_owned(), account.lost.get(*cause).into())).collect();
     json!({"expected": account.expected, "delivered": account.delivered, "lost": lost})

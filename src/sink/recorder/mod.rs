@@ -120,6 +120,7 @@ pub struct BdfRecorder {
     plan: RecorderPlan,
     shape: RecordPlan,
     about: About,
+    /// Whether the file is to end at the next record boundary.
     active: Option<Recording>,
     /// What the active recording is about, and how many files it has.
     active_about: About,

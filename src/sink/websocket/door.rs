@@ -117,6 +117,12 @@ impl Door {
         self.ring();
     }
 
+    /// Whether one more event displaces none.
+    #[must_use]
+    pub fn has_room_for_markers(&self) -> bool {
+        !self.markers.is_full()
+    }
+
     /// Wakes the hub's thread.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
