@@ -1,12 +1,12 @@
 //! Frames for the self-test: every channel that is on connected to one of the chip's own signals, converted for a while,
 //! and kept.
 
-use super::board::{Board, Input, ReadMode};
+use super::board::{Board, Input};
 use super::clock::ConversionClock;
-use super::control::{Control, command};
+use super::control::Control;
 use super::fault::ProofError;
 use super::frame;
-use super::proof::{all, write_all};
+use super::proof::write_all;
 use super::reader::{Read, Reader};
 use super::registers::{CLOCK_HZ, Registers};
 use super::wire::WireError;
@@ -71,12 +71,9 @@ pub(super) fn capture(
     write_all(control, &registers_of(&connected), readable)?;
     let of_wire = |error: WireError| ProofError::Wire { chip: 0, error };
     super::sync::drain(control.wire).map_err(of_wire)?;
-    if board.read_mode == ReadMode::Rdatac {
-        all(control, command::RDATAC)?;
-    }
     let period_ns = 1e9 / rate_hz;
-    let first_ns = control.wire.now_ns() + (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
-    control.start().map_err(of_wire)?;
+    let started = control.start().map_err(of_wire)?;
+    let first_ns = started.before_ns + (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
     let mut reader = Reader::new(board, ConversionClock::new(period_ns, 0, first_ns));
     let parts = parts(board);
     let mut capture = Capture {
@@ -101,9 +98,6 @@ pub(super) fn capture(
         }
     }
     control.stop().map_err(of_wire)?;
-    if board.read_mode == ReadMode::Rdatac {
-        all(control, command::SDATAC)?;
-    }
     Ok(capture)
 }
 

@@ -1,6 +1,6 @@
 //! Commands and registers over the wires (SBAS499C, "SPI Command Definitions").
 
-use super::board::Board;
+use super::board::{Board, ReadMode};
 use super::registers::{N_REGISTERS, Registers};
 use super::wire::{Pin, Shape, Wire, WireError};
 
@@ -31,6 +31,16 @@ const TRANSFER_BYTES_MAX: usize = 2 + 7 * 27 + N_REGISTERS;
 /// run into each other.
 const AT_ONCE: usize = 12;
 
+/// When START was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Started {
+    /// Just before the first chip could hear it, and just after the last one did.
+    pub(super) before_ns: u64,
+    pub(super) after_ns: u64,
+    /// How far apart the first and the last select got it; 0 where it is the pin.
+    pub(super) skew_ns: u64,
+}
+
 /// Speaks with the chips of a board. Needs no more memory than its own.
 pub(super) struct Control<'a> {
     pub(super) wire: &'a mut dyn Wire,
@@ -53,24 +63,38 @@ impl Control<'_> {
     }
 
     /// Begins converting on all chips: by the pin where it is wired (within a cycle of the master clock), else by
-    /// command, select after select. Answers how far apart the first and the last select got it, nanoseconds; 0 where it is
-    /// the pin.
-    pub(super) fn start(&mut self) -> Result<u64, WireError> {
+    /// command, select after select; and lets frames flow where they do so by themselves. A chip whose frames flow takes no
+    /// START, and RDATAC must not meet DRDY: it comes before the pin, or after the command, four conversions before the first
+    /// DRDY.
+    pub(super) fn start(&mut self) -> Result<Started, WireError> {
+        let flow = self.board.read_mode == ReadMode::Rdatac;
         if self.wire.has_pin(Pin::Start) {
-            return self.wire.set_pin(Pin::Start, true).map(|()| 0);
+            if flow {
+                self.command_all(command::RDATAC)?;
+            }
+            let before_ns = self.wire.now_ns();
+            self.wire.set_pin(Pin::Start, true)?;
+            return Ok(Started { before_ns, after_ns: self.wire.now_ns(), skew_ns: 0 });
         }
         // A chip takes the command with its last bit, so from the end of one transfer to the end of another.
-        let (mut first_ns, mut last_ns) = (None, 0);
+        let before_ns = self.wire.now_ns();
+        let (mut first_ns, mut after_ns) = (None, before_ns);
         for select in 0..self.board.layout.selects.len() {
             self.command(select, command::START)?;
-            last_ns = self.wire.now_ns();
-            first_ns = first_ns.or(Some(last_ns));
+            after_ns = self.wire.now_ns();
+            first_ns = first_ns.or(Some(after_ns));
         }
-        Ok(last_ns - first_ns.unwrap_or(last_ns))
+        if flow {
+            self.command_all(command::RDATAC)?;
+        }
+        Ok(Started { before_ns, after_ns, skew_ns: after_ns - first_ns.unwrap_or(after_ns) })
     }
 
-    /// Ends converting.
+    /// Ends converting; frames that flow by themselves end before, or STOP would not be heard.
     pub(super) fn stop(&mut self) -> Result<(), WireError> {
+        if self.board.read_mode == ReadMode::Rdatac {
+            self.command_all(command::SDATAC)?;
+        }
         if self.wire.has_pin(Pin::Start) {
             return self.wire.set_pin(Pin::Start, false);
         }

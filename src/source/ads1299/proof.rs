@@ -3,13 +3,13 @@
 //! was expected, and what to look at on the bench.
 
 use super::board::{Board, Clock};
-use super::control::Control;
+use super::control::{Control, command};
 use super::fault::ProofError;
 use super::layout::Layout;
 use super::registers::{Model, N_REGISTERS, Registers, address, compared_bits, fixed_bits, is_writable};
 use super::sync;
 use super::waking::{POWER_ON_US, identify, power_up, reset, who_answers};
-use super::wire::{Wire, WireError};
+use super::wire::{Pin, Wire, WireError};
 
 /// After the reference was switched on (SBAS499C, "Power-Up Sequencing").
 const REFERENCE_SETTLE_US: u64 = 150_000;
@@ -92,8 +92,12 @@ pub(super) fn set_up_again(
     proven: &mut [bool],
 ) -> Result<(), ProofError> {
     let mut control = Control { wire, board };
-    proven.fill(false);
     power_up(&mut control)?;
+    if !control.wire.has_pin(Pin::Start) {
+        // What streams would not hear STOP.
+        all(&mut control, command::SDATAC)?;
+        all(&mut control, command::STOP)?;
+    }
     reset(&mut control)?;
     let mut first = who_answers(&mut control, readable, proven)?;
     if first.is_some() {
@@ -251,7 +255,7 @@ fn edges(control: &mut Control<'_>) -> Result<Edges, ProofError> {
     let nominal_hz = control.board.rate_hz;
     let period_ns = 1e9 / nominal_hz;
     sync::drain(control.wire).map_err(gpio)?;
-    let skew_ns = control.start().map_err(gpio)?;
+    let skew_ns = control.start().map_err(gpio)?.skew_ns;
     // Four periods and nine cycles until the first (tSETTLE); a tenth of a second more for a machine that is busy.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
     let patience_ns = 100_000_000 + (6.0 * period_ns) as u64;

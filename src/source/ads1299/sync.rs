@@ -4,11 +4,11 @@
 use super::board::{Board, ReadMode};
 use super::budget::{Budget, KEEP_OUT_NS};
 use super::clock::ConversionClock;
-use super::control::{Control, command};
+use super::control::Control;
 use super::fault::ProofError;
 use super::frame;
 use super::layout::{Layout, Select};
-use super::proof::{all, of_select, write_all};
+use super::proof::{of_select, write_all};
 use super::reader::read_frame;
 use super::registers::{Registers, address};
 use super::wire::{Wire, WireError};
@@ -126,9 +126,6 @@ fn count_bad_of(
     let mut bytes = vec![0_u8; board.layout.frame_bytes() + board.layout.selects.len() + 8];
     let mut bad: Vec<(u8, usize)> = vec![(0, 0); n_parts];
     drain(control.wire).map_err(gpio)?;
-    if board.read_mode == ReadMode::Rdatac {
-        all(control, command::RDATAC)?;
-    }
     control.start().map_err(gpio)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
     let patience_ns = 100_000_000 + (6e9 / rate_hz) as u64;
@@ -177,8 +174,5 @@ fn count_bad_of(
         n_frames += 1;
     }
     control.stop().map_err(gpio)?;
-    if board.read_mode == ReadMode::Rdatac {
-        all(control, command::SDATAC)?;
-    }
     Ok(bad)
 }

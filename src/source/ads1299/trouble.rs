@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::board::ReadMode;
 use super::chain::Ads1299;
-use super::control::{Control, command};
+use super::control::{Control, Started, command};
 use super::fault::ProofError;
 use super::notes::{Doubt, Note};
 use super::place::SUSPECT_MAX;
@@ -119,9 +119,6 @@ impl Ads1299 {
         // Four conversions and nine cycles until the first that is settled (SBAS499C, tSETTLE).
         let settle_ns = (4.0 * period_ns + 9e9 / CLOCK_HZ) as u64;
         let mut control = Control { wire: &mut *self.wire, board: &self.board };
-        if self.board.read_mode == ReadMode::Rdatac {
-            control.command_all(command::RDATAC)?;
-        }
         let (mut tries, mut last) = (1, None);
         loop {
             while let Some(edge) = control.wire.wait_edge(0)? {
@@ -131,11 +128,13 @@ impl Ads1299 {
             if of_run {
                 control.wire.run_begins();
             }
-            let before_ns = control.wire.now_ns();
-            let skew_ns = control.start()?;
+            let Started { before_ns, after_ns, skew_ns } = control.start()?;
             self.signs.start_skew_ns.store(skew_ns, Ordering::Relaxed);
-            let took_ns = control.wire.now_ns() - before_ns;
-            if took_ns as f64 <= (START_DOUBT * period_ns.max(200_000.0)).min(0.6 * period_ns) || tries == START_TRIES {
+            let took_ns = (after_ns - before_ns) as f64;
+            // RDATAC may follow, which must be over before the first DRDY.
+            let is_over = ((control.wire.now_ns() - before_ns) as f64) < 3.0 * period_ns;
+            let in_time = is_over && took_ns <= (START_DOUBT * period_ns.max(200_000.0)).min(0.6 * period_ns);
+            if in_time || tries == START_TRIES {
                 return Ok((before_ns + settle_ns, last));
             }
             control.stop()?;

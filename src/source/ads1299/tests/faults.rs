@@ -5,7 +5,7 @@ use super::rig::{Rig, rig};
 use crate::block::Cause;
 use crate::source::Source;
 use crate::source::ads1299::notes::{Doubt, Note};
-use crate::source::ads1299::simulated::{Fault, Planned, Side, When, Which};
+use crate::source::ads1299::simulated::{Fault, Planned, RdatacTakes, Side, When, Which};
 
 /// A minute at 4 kHz.
 const MINUTE: u64 = 240_000;
@@ -186,6 +186,27 @@ fn a_chip_that_lost_its_registers_is_found_where_registers_cannot_be_read() {
         let n_set_up = rig.n_set_up();
         assert!((1..3).contains(&n_set_up), "{text}, {chip}: set up {n_set_up} times: {:?}", rig.told);
         assert!(rig.n_flagged < 200, "{text}, {chip}: {} flagged", rig.n_flagged);
+    }
+}
+
+#[test]
+fn frames_flow_by_themselves_where_start_is_a_command() {
+    for rate in [1000, 4000, 16_000] {
+        for takes in [RdatacTakes::OnlySdatac, RdatacTakes::ResetAndStart] {
+            let text = format!("n_chips = 1\nread_mode = \"rdatac\"\nrate_hz = {rate}\nspi_clock_hz = 20000000");
+            let mut rig = rig(&text, |setup| {
+                (setup.pins.start, setup.pins.reset, setup.pins.power_down) = (false, false, false);
+                setup.rdatac_takes = takes;
+                let fault = Fault::Revert { chips: Which::All };
+                setup.faults = vec![Planned { when: When::Conversion(AT), fault }];
+            })
+            .unwrap();
+            rig.source.start();
+            rig.run_until(3 * AT);
+            assert_eq!(rig.n_set_up(), 1, "{text}, {takes:?}: {:?}", rig.told);
+            assert!(rig.n_delivered > 2 * AT, "{text}, {takes:?}: {}", rig.n_delivered);
+            assert_eq!(rig.unmarked(), None, "{text}, {takes:?}: {:?}", rig.told);
+        }
     }
 }
 

@@ -20,6 +20,8 @@ fn no_rule_of_the_datasheet_is_broken_on_any_board() {
         ("", false),
         ("topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 1000\nclock = \"first_chip\"", false),
         ("read_mode = \"rdatac\"", true),
+        ("read_mode = \"rdatac\"", false),
+        ("read_mode = \"rdatac\"\nn_chips = 1\nclock = \"internal\"\nself_test = true\nrate_hz = 1000", false),
         ("n_chips = 1\nclock = \"internal\"\nself_test = true\nrate_hz = 1000", false),
     ] {
         // The rig looks at the end.
