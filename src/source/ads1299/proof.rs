@@ -92,37 +92,57 @@ pub(super) fn set_up_again(
     proven: &mut [bool],
 ) -> Result<(), ProofError> {
     let mut control = Control { wire, board };
-    power_up(&mut control)?;
+    proven.fill(false);
+    match bring_back(&mut control, registers, readable, proven) {
+        Ok(first) => first.map_or(Ok(()), |(_, error)| Err(error)),
+        Err(error) => {
+            // In the middle of it: chips that gave their ID were not written, or not read back.
+            proven.fill(false);
+            Err(error)
+        }
+    }
+}
+
+/// The same; an error is a wire's, or that of chips none of which came back. Else the first that did not.
+///
+/// Real time: no allocation, no locks, no logging; waits for the chips.
+fn bring_back(
+    control: &mut Control<'_>,
+    registers: &[Registers],
+    readable: &[bool],
+    proven: &mut [bool],
+) -> Result<Option<(usize, ProofError)>, ProofError> {
+    power_up(control)?;
     if !control.wire.has_pin(Pin::Start) {
         // What streams would not hear STOP.
-        all(&mut control, command::SDATAC)?;
-        all(&mut control, command::STOP)?;
+        all(control, command::SDATAC)?;
+        all(control, command::STOP)?;
     }
-    reset(&mut control)?;
-    let mut first = who_answers(&mut control, readable, proven)?;
+    reset(control)?;
+    let mut first = who_answers(control, readable, proven)?;
     if first.is_some() {
         // A dip of the supply that made a chip fail set its power-on reset going, and that RESET came before its end.
         control.wait_us(POWER_ON_US);
-        reset(&mut control)?;
-        first = who_answers(&mut control, readable, proven)?;
+        reset(control)?;
+        first = who_answers(control, readable, proven)?;
     }
     if let (false, Some((_, error))) = (proven.contains(&true), first) {
         return Err(error);
     }
-    switch_reference(&mut control, registers)?;
-    for (select, place) in board.layout.selects.iter().enumerate() {
+    switch_reference(control, registers)?;
+    for (select, place) in control.board.layout.selects.iter().enumerate() {
         let mut chips = place.first_chip..place.first_chip + place.part_bits.len();
         if !chips.any(|chip| proven[chip]) {
             // It would hear what it must not, where it comes back at this very moment and streams.
             continue;
         }
-        let difference = write_select(&mut control, select, registers, readable)?;
+        let difference = write_select(control, select, registers, readable)?;
         first = [first, difference].into_iter().flatten().min_by_key(|(chip, _)| *chip);
     }
     for (chip, proven) in proven.iter_mut().enumerate() {
-        *proven = !readable[chip] || (*proven && answers_rightly(&mut control, chip, registers)?);
+        *proven = !readable[chip] || (*proven && answers_rightly(control, chip, registers)?);
     }
-    first.map_or(Ok(()), |(_, error)| Err(error))
+    Ok(first)
 }
 
 /// Whether all registers of `chip` are as wanted, its ID too.

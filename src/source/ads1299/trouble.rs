@@ -272,7 +272,10 @@ impl Ads1299 {
         let result = self.set_up();
         let trouble = &mut self.trouble;
         let before_s = if was_well { 0 } else { trouble.pause_s };
-        trouble.pause_s = if some_are_good { (before_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
+        // The other chips' data are worth having; where none converts, a longer pause would spare nobody's.
+        let some_convert = trouble.distrusted[..self.accounts.len()].contains(&false);
+        let is_dear = some_are_good && some_convert;
+        trouble.pause_s = if is_dear { (before_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
         trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
         (trouble.wanted, trouble.reopen, trouble.well_ns) = (result.is_err(), false, 0);
         (trouble.fresh, trouble.unwell, trouble.unseen) = (true, true, true);
@@ -281,8 +284,6 @@ impl Ads1299 {
         // Not well until a frame has been seen to be good.
         self.n_suspect = self.n_suspect.max(1);
         self.trouble.failed = result.is_err();
-        // The other chips' data are worth having.
-        let some_convert = self.trouble.distrusted[..self.accounts.len()].contains(&false);
         if let Err(error) = result {
             self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s, others_go_on: some_convert });
         }

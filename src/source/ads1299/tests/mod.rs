@@ -14,3 +14,4 @@ mod shown;
 mod start_up;
 mod triggers;
 mod undisturbed;
+mod wire_fails;

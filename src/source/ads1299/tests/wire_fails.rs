@@ -1,0 +1,104 @@
+//! Wires that fail at the worst moment: each transfer of a set-up once, and a DRDY line that cannot be read any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::rig::{Rig, rig};
+use crate::source::Source;
+use crate::source::ads1299::simulated::{Fault, Planned, When, Which};
+use crate::source::ads1299::wire::{Edge, Hz, Pin, Shape, Unwired, Wire, WireError};
+
+/// The wires of a bench, which fail when it is said.
+struct Failing {
+    wire: Box<dyn Wire>,
+    /// The transfer of a set-up that fails, counted from its first SDATAC; and how many there were.
+    fails: u64,
+    n_transfers: Option<u64>,
+    /// From this time on DRDY cannot be read, until the device is opened again.
+    deaf_ns: u64,
+    n_deaf: Arc<AtomicU64>,
+}
+
+impl Failing {
+    /// Puts itself between the driver and the bench of a rig that was proven; answers how often DRDY could not be read.
+    fn between(rig: &mut Rig, fails: u64, deaf_ns: u64) -> Arc<AtomicU64> {
+        let wire = std::mem::replace(&mut rig.source.wire, Box::new(Unwired));
+        let n_deaf = Arc::default();
+        let failing = Failing { wire, fails, n_transfers: None, deaf_ns, n_deaf: Arc::clone(&n_deaf) };
+        rig.source.wire = Box::new(failing);
+        n_deaf
+    }
+}
+
+impl Wire for Failing {
+    fn now_ns(&self) -> u64 {
+        self.wire.now_ns()
+    }
+
+    fn wait_until(&mut self, at_ns: u64) {
+        self.wire.wait_until(at_ns);
+    }
+
+    fn transfer(&mut self, shape: Shape, tx: &[u8], rx: &mut [u8]) -> Result<(), WireError> {
+        let sdatac = 0x11;
+        let is_set_up = self.n_transfers.is_some() || tx[0] == sdatac;
+        let n = self.n_transfers.map_or(0, |n| n + 1);
+        self.n_transfers = is_set_up.then_some(n);
+        if is_set_up && n == self.fails {
+            return Err(WireError::Spi(5));
+        }
+        self.wire.transfer(shape, tx, rx)
+    }
+
+    fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
+        if self.now_ns() >= self.deaf_ns {
+            self.n_deaf.fetch_add(1, Relaxed);
+            return Err(WireError::Gpio(5));
+        }
+        self.wire.wait_edge(deadline_ns)
+    }
+
+    fn set_pin(&mut self, pin: Pin, high: bool) -> Result<(), WireError> {
+        self.wire.set_pin(pin, high)
+    }
+
+    fn has_pin(&self, pin: Pin) -> bool {
+        self.wire.has_pin(pin)
+    }
+
+    fn effective_clock_hz(&self, clock_hz: Hz) -> Hz {
+        self.wire.effective_clock_hz(clock_hz)
+    }
+
+    fn run_begins(&mut self) {
+        self.wire.run_begins();
+    }
+
+    fn reopen(&mut self) -> Result<(), WireError> {
+        self.deaf_ns = u64::MAX;
+        self.wire.reopen()
+    }
+}
+
+#[test]
+fn chips_are_proven_by_a_set_up_that_came_to_its_end_alone() {
+    for (text, n_transfers) in [
+        ("rate_hz = 1000", 22),
+        ("topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 1000", 38),
+        ("read_mode = \"rdatac\"\nrate_hz = 1000", 23),
+    ] {
+        for fails in 0..n_transfers {
+            let mut rig = rig(text, |setup| {
+                let fault = Fault::Revert { chips: Which::All };
+                setup.faults = vec![Planned { when: When::Conversion(1001), fault }];
+            })
+            .unwrap();
+            Failing::between(&mut rig, fails, u64::MAX);
+            rig.source.start();
+            rig.run_until(6000);
+            assert_eq!(rig.unmarked(), None, "{text}, {fails}: {:?}", rig.told);
+            assert!(!rig.source.signs().unwrap().failing.load(Relaxed), "{text}, {fails}: {:?}", rig.told);
+            assert!(rig.n_delivered > 3000, "{text}, {fails}: {}: {:?}", rig.n_delivered, rig.told);
+        }
+    }
+}
