@@ -157,9 +157,12 @@ impl Ads1299 {
                 self.wire_failed(index, error);
             }
             Err(error) => {
+                self.failed_in_a_row += 1;
                 self.wire_failed(self.next_frame, error);
                 self.trouble.reopen = true;
                 self.hurry();
+                // A line that refuses at once would be asked again at once, for as long as the pause takes.
+                self.wire.wait_until(self.reader.clock().next_ns(self.wire.now_ns()));
             }
         }
         None

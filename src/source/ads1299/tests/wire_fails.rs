@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::rig::{Rig, rig};
 use crate::source::Source;
+use crate::source::ads1299::notes::Note;
 use crate::source::ads1299::simulated::{Fault, Planned, When, Which};
 use crate::source::ads1299::wire::{Edge, Hz, Pin, Shape, Unwired, Wire, WireError};
 
@@ -101,4 +102,19 @@ fn chips_are_proven_by_a_set_up_that_came_to_its_end_alone() {
             assert!(rig.n_delivered > 3000, "{text}, {fails}: {}: {:?}", rig.n_delivered, rig.told);
         }
     }
+}
+
+#[test]
+fn a_line_that_cannot_be_read_is_not_asked_without_end() {
+    let mut rig = rig("", |_| {}).unwrap();
+    let deaf_ns = rig.source.wire.now_ns() + 2_000_000_000;
+    let n_deaf = Failing::between(&mut rig, u64::MAX, deaf_ns);
+    rig.source.start();
+    rig.run_until(20_000);
+    assert!(rig.n_delivered > 12_000, "{}: {:?}", rig.n_delivered, rig.told);
+    // For a second, once for each conversion.
+    assert!(n_deaf.load(Relaxed) <= 4100, "{n_deaf:?}");
+    let n_notes = rig.told.iter().filter(|note| matches!(note, Note::Wire { .. })).count();
+    assert!(n_notes <= 2, "{n_notes}: {:?}", rig.told);
+    assert_eq!(rig.unmarked(), None, "{:?}", rig.told);
 }
