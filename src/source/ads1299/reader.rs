@@ -163,16 +163,12 @@ impl Reader {
     }
 
     /// Goes on after the chips were set up again, with the first conversion at `first_ns`; answers its index. `last` is the
-    /// edge that was thrown away last, from before; `counts_anew` says that the device was opened anew, and counts from 0.
+    /// edge that was thrown away last, from before.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn resume(&mut self, first_ns: u64, last: Option<Edge>, counts_anew: bool) -> u64 {
+    pub(super) fn resume(&mut self, first_ns: u64, last: Option<Edge>) -> u64 {
         (self.held, self.queued) = (None, None);
-        self.edge = match last {
-            Some(edge) => Some(edge),
-            None if counts_anew => Some(Edge::default()),
-            None => self.edge,
-        };
+        self.edge = last.or(self.edge);
         let index = self.clock.resume(first_ns);
         self.edge_index = index.wrapping_sub(1);
         index

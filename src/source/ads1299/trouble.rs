@@ -74,8 +74,6 @@ pub(super) struct Trouble {
     /// To be set up again; and whether the device is to be opened again before.
     pub(super) wanted: bool,
     pub(super) reopen: bool,
-    /// It was, and edges are counted from 0.
-    pub(super) reopened: bool,
     /// Set up, and no frame has been placed since.
     pub(super) fresh: bool,
     /// The index after the last conversion that was made before that.
@@ -357,7 +355,6 @@ impl Ads1299 {
         let mut result = Ok(());
         if self.trouble.reopen {
             result = self.wire.reopen().map_err(|error| ProofError::Wire { chip: 0, error });
-            self.trouble.reopened |= result.is_ok();
         }
         if result.is_ok() {
             let readable = self.read_back.readable();
@@ -373,7 +370,7 @@ impl Ads1299 {
     /// Real time: no allocation, no locks, no logging; waits for the chips.
     fn start_again(&mut self) -> Result<(), WireError> {
         let (first_ns, last) = self.begin(false)?;
-        let index = self.reader.resume(first_ns, last, std::mem::take(&mut self.trouble.reopened));
+        let index = self.reader.resume(first_ns, last);
         self.trouble.resumed = index;
         self.read_back.proven(index);
         Ok(())

@@ -105,7 +105,7 @@ pub trait Wire: Send {
     /// START is made again. Only a simulated bench wants to know, which counts conversions and plans faults from there on.
     fn run_begins(&mut self) {}
 
-    /// Opens SPI and lines again after a hard fault.
+    /// Opens SPI and lines again after a hard fault. What an [`Edge`] counts goes on where it was.
     ///
     /// # Errors
     /// When they are not there.

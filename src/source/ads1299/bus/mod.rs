@@ -39,6 +39,8 @@ pub struct LinuxWire {
     spis: Vec<Spi>,
     /// `None` after a reopening that failed.
     drdy: Option<Drdy>,
+    /// What the last one counted, for the next one to go on from.
+    counted: drdy::Counts,
     pins: Pins,
 }
 
@@ -52,7 +54,7 @@ pub fn open(settings: &LinuxSettings) -> Result<LinuxWire, BusError> {
     let chip = Chip::find(&settings.chip)?;
     let pins = Pins::open(&chip, settings)?;
     let drdy = Drdy::open(&chip, &settings.edge_lines(), drdy::Counts::default())?;
-    Ok(LinuxWire { settings: settings.clone(), chip, spis, drdy: Some(drdy), pins })
+    Ok(LinuxWire { settings: settings.clone(), chip, spis, drdy: Some(drdy), counted: drdy::Counts::default(), pins })
 }
 
 /// The kernel would call it busy, and name ourselves.
@@ -77,7 +79,9 @@ impl LinuxWire {
     fn open_again(&mut self) -> Result<(), WireError> {
         let of_spi = |error: BusError| WireError::Spi(error.errno());
         let of_gpio = |error: BusError| WireError::Gpio(error.errno());
-        let before = self.drdy.take().map_or_else(drdy::Counts::default, |drdy| drdy.counts());
+        if let Some(drdy) = self.drdy.take() {
+            self.counted = drdy.counts();
+        }
         self.spis.clear();
         self.spis = spi::open_all(&self.settings.selects).map_err(of_spi)?;
         self.chip = Chip::find(&self.settings.chip).map_err(of_gpio)?;
@@ -85,7 +89,7 @@ impl LinuxWire {
         if !self.pins.are_alive() {
             self.pins = Pins::open(&self.chip, &self.settings).map_err(of_gpio)?;
         }
-        self.drdy = Some(Drdy::open(&self.chip, &self.settings.edge_lines(), before).map_err(of_gpio)?);
+        self.drdy = Some(Drdy::open(&self.chip, &self.settings.edge_lines(), self.counted).map_err(of_gpio)?);
         Ok(())
     }
 }

@@ -118,3 +118,16 @@ fn a_line_that_cannot_be_read_is_not_asked_without_end() {
     assert!(n_notes <= 2, "{n_notes}: {:?}", rig.told);
     assert_eq!(rig.unmarked(), None, "{:?}", rig.told);
 }
+
+#[test]
+fn counts_of_edges_go_on_where_the_device_is_opened_again() {
+    let mut rig = rig("", |setup| {
+        let fault = Fault::TransferTimesOut { n_transfers: 1 };
+        setup.faults = vec![Planned { when: When::Conversion(20_001), fault }];
+    })
+    .unwrap();
+    rig.source.start();
+    rig.run_until(40_000);
+    let counts = rig.source.edge_counts();
+    assert!(rig.n_set_up() == 1 && counts.spurious <= 1 && counts.merged <= 1, "{counts:?}: {:?}", rig.told);
+}
