@@ -8,12 +8,14 @@ use common::{dir_with, run};
 fn the_command_line() {
     let dir = dir_with(b"");
     for (arguments, message) in [
-        (["chek"].as_slice(), "there is no command `chek`; known: run, check, kinds, verify, doctor"),
+        (["chek"].as_slice(), "there is no command `chek`; known: run, check, kinds, verify, recover, doctor"),
         (&["check", "x"], "`check` takes no FILE and no --counter"),
         (&["check", "-c"], "missing argument for option '-c'"),
         (&["--nope"], "invalid option '--nope'"),
         (&["check", "-c", "a", "-c", "b"], "-c stands twice"),
         (&["verify"], "`verify` needs a FILE"),
+        (&["recover"], "`recover` needs a PATH"),
+        (&["recover", "--counter", "x"], "`recover` takes no --counter"),
         (&["kinds", "-c", "x"], "`kinds` takes no -c"),
     ] {
         let ended = run(arguments, dir.path());

@@ -61,7 +61,8 @@ fn a_simulated_recording_is_never_taken_for_a_real_one() {
     assert!(at(" WARN the source is simulated: nothing of what is shown") < at("INFO ads1299: 4 chips proven: "));
     assert!(at("INFO ads1299: 4 chips proven: ") < at("INFO look at http://"));
 
-    let name = status["recording"]["file"].as_str().unwrap();
+    // It was finished by the stop.
+    let name = &status["recording"]["file"].as_str().unwrap().replace(".part.bdf", ".bdf");
     let (header, sidecar) = recording(Path::new(name));
     assert_eq!((&sidecar["source"]["simulated"], &sidecar["source"]["kind"]), (&json!(true), &json!("ads1299")));
     let verified = run(&["verify", name], dir.path());

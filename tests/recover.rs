@@ -279,3 +279,28 @@ fn exit_codes() {
         matches!(recover(std::slice::from_ref(&none), &mut Vec::new()), Err(RecoverError::NoInput { path, .. }) if path == none)
     );
 }
+
+#[test]
+fn a_daemon_that_starts_recovers_what_it_finds() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = unfinished(dir.path(), "");
+    fs::write(dir.path().join("mine.bdf"), "not a recording").expect("writes");
+    let config =
+        common::CONFIG.replace("[recorder]", &format!("[recorder]\ndir = {:?}", dir.path().display().to_string()));
+    let mut daemon = common::Daemon::start_with(&config);
+    let line = daemon.line_with("was not finished");
+    assert!(
+        line.contains(&format!("{} was not finished; recovered: {}", file.display(), finished(&file).display())),
+        "{line}"
+    );
+    assert!(verify_file(&finished(&file), true).expect("opens").is_well());
+    // Its own recording is held by the living, so that nobody takes it away.
+    let own = daemon.status()["recording"]["file"].as_str().expect("a file").to_owned();
+    assert!(own.ends_with(".part.bdf") && says(dir.path()).contains("a recorder is writing it: left alone"), "{own}");
+    let (ended, _config) = daemon.stop();
+    ended.assert_no_panic();
+    assert!(!ended.stderr().contains("mine.bdf"), "{}", ended.stderr());
+    assert!(verify_file(&finished(Path::new(&own)), true).expect("opens").is_well());
+    let mine = dir.path().join("mine.bdf");
+    assert_eq!(says(dir.path()), format!("{}\n  none of biosigd's recordings: left alone\n", mine.display()));
+}

@@ -96,7 +96,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let examines = command == "doctor";
     let configures = examines || command == "run" || command == "check";
     let recovers = command == "recover";
-    if !verifies && (counter || (!recovers && !files.is_empty())) {
+    if recovers && counter {
+        return Err(Failure::Usage("`recover` takes no --counter".to_owned()));
+    }
+    if !verifies && !recovers && (counter || !files.is_empty()) {
         return Err(Failure::Usage(format!("`{command}` takes no FILE and no --counter")));
     }
     if !examines && (json || seconds.is_some()) {

@@ -39,7 +39,7 @@ pub fn complete(names: &Names, stop: &AtomicBool) -> io::Result<()> {
         // Without locks two of them make the same.
         _ => {}
     }
-    let Ok(text) = std::fs::read(names.sidecar()) else { return Ok(()) };
+    let Ok(text) = sidecar::read(&names.sidecar()) else { return Ok(()) };
     let Ok(sidecar) = serde_json::from_slice::<Value>(&text) else { return Ok(()) };
     if sidecar["ledger"]["recorder"].is_null() || sidecar["state"] == "recording" {
         return Ok(());

@@ -182,8 +182,8 @@ impl BdfRecorder {
         let head = &block.head;
         let mut left = self.recording()?.jump(block)?;
         let mut causes = reconcile(left, &block.gap);
-        if self.plan.rotate.gap_s > 0.0 && left as f64 > self.plan.rotate.gap_s * self.plan.stream.rate_hz {
-            self.next_file(*head, left)?;
+        let gap_s = left as f64 / self.plan.stream.rate_hz;
+        if self.plan.rotate.gap_s > 0.0 && gap_s > self.plan.rotate.gap_s && self.next_file(*head, left)? {
             left = 0;
         }
         while left > 0 {
@@ -217,10 +217,11 @@ impl BdfRecorder {
         self.recording()
     }
 
-    /// Goes on in another file that begins with `first`, `gap_frames` after the last frame of this one.
-    fn next_file(&mut self, first: Head, gap_frames: u64) -> Result<(), SinkError> {
+    /// Goes on in another file that begins with `first`, `gap_frames` after the last frame of this one. `false`: none could be
+    /// made, and this one goes on, because a file that is too long is better than frames that are in none.
+    fn next_file(&mut self, first: Head, gap_frames: u64) -> Result<bool, SinkError> {
         let space = self.space();
-        let Some(recording) = &mut self.active else { return Ok(()) };
+        let Some(recording) = &mut self.active else { return Ok(false) };
         let space = space.inspect_err(|error| recording.ends(error))?;
         let first_frame = recording.first_frame();
         let mut opening = Opening {
@@ -234,7 +235,15 @@ impl BdfRecorder {
         };
         // The next name first, because the sidecar of this file tells it; then the end of this file, because the sidecar of
         // the next one tells what it is called at last.
-        let (names, files) = opening.create()?;
+        let (names, files) = match opening.create() {
+            Ok(created) => created,
+            Err(error) => {
+                let why = std::error::Error::source(&error).map_or(String::new(), |why| format!(": {why}"));
+                tracing::error!("no other file can begin, so that the recording goes on in this one: {error}{why}");
+                recording.put_off();
+                return Ok(false);
+            }
+        };
         let next = Neighbour { file: names.file_name(), first_frame: first.first_frame, gap_frames };
         let later = recording.finish(&Tally::default(), Some(&next)).inspect_err(|_| {
             names::remove(&names.part_data());
@@ -248,7 +257,7 @@ impl BdfRecorder {
         later.into_iter().for_each(|marker| recording.marker(marker));
         tracing::info!("the recording goes on in {}", recording.data().path().display());
         self.active = Some(recording);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the recording where the disk refused. Where a sync finds that space is low, the caller closes it, because the

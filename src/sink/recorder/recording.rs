@@ -18,7 +18,13 @@ use crate::sink::{PackedBlock, SinkError};
 /// A long gap looks at the free space each time it has written this much, because nobody else can meanwhile.
 const LOOK_BYTES: u64 = 16 << 20;
 
-/// The header counts as many; a few are left for annotations that wait at the end.
+/// How many records a file goes on where no other one can be made.
+const PUT_OFF_RECORDS: u64 = 60;
+
+/// The header counts as many.
+const FORMAT_RECORDS_MAX: u64 = 99_999_999;
+
+/// Another file begins before; a few are left for annotations that wait at the end.
 const RECORDS_MAX: u64 = 99_900_000;
 
 /// An open file.
@@ -173,6 +179,11 @@ impl Recording {
         if self.taken.frames > 0 {
             self.records_max = self.data.n_records() + u64::from(self.record.n_filled() > 0);
         }
+    }
+
+    /// Another file cannot begin now: it is tried again after a while.
+    pub(super) fn put_off(&mut self) {
+        self.records_max = (self.data.n_records() + PUT_OFF_RECORDS).max(self.records_max).min(FORMAT_RECORDS_MAX);
     }
 
     /// Appends the first `n_frames` of `codes`, at most [`Recording::frames_left`]. Returns the codes after them.

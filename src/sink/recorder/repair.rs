@@ -92,7 +92,7 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
     }
     let sidecar = sidecar_of(&names, is_part).map_err(refused("cannot rename its sidecar"))?;
     let parts =
-        sidecar.as_deref().map_or(Ok(Parts::default()), |path| std::fs::read(path).map(|text| Parts::of(&text)));
+        sidecar.as_deref().map_or(Ok(Parts::default()), |path| super::sidecar::read(path).map(|text| Parts::of(&text)));
     let mut parts = parts.map_err(refused("cannot read its sidecar"))?;
     let file_bytes = data.metadata().map_err(refused("cannot see its size"))?.len();
     if file_bytes == 0 && is_part && sidecar.as_deref().is_none_or(|path| path.metadata().is_ok_and(|of| of.len() == 0))
@@ -101,13 +101,16 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
         let error = RepairError::Damaged("it is empty: nothing was recorded".to_owned());
         return if is_named { Err(error) } else { Ok(None) };
     }
+    let constant = parts.constant.take().filter(|constant| constant["first_frame"].is_u64());
+    if constant.is_none() && !is_part && !is_named {
+        return Err(RepairError::Foreign);
+    }
     let header = header_of(&data)?;
-    let Some(constant) = parts.constant.take().filter(|constant| constant["first_frame"].is_u64()) else {
+    let Some(constant) = constant else {
         let is_ours = is_part && header.recording.contains("biosigd_");
-        return if is_ours || is_named {
-            without_account(&names, &data, &header, file_bytes, is_part)
-        } else {
-            Err(RepairError::Foreign)
+        return match is_ours || is_named {
+            true => without_account(&names, &data, &header, file_bytes, is_part),
+            false => Err(RepairError::Foreign),
         };
     };
     let mut first = parts.first.take().unwrap_or_default();

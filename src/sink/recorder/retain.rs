@@ -70,6 +70,11 @@ impl Retainer {
             let data = recording.names.data();
             let why = if is_old { "keep_days" } else { "keep_gb" };
             if let Err(error) = std::fs::remove_file(&data) {
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    // Somebody else was faster.
+                    bytes -= recording.bytes;
+                    continue;
+                }
                 tracing::warn!("cannot remove {}, which {why} no longer keeps: {error}", data.display());
                 continue;
             }
@@ -106,7 +111,7 @@ impl Retainer {
 }
 
 fn is_ours(sidecar: &Path) -> bool {
-    let Ok(text) = std::fs::read(sidecar) else { return false };
+    let Ok(text) = super::sidecar::read(sidecar) else { return false };
     let Ok(sidecar) = serde_json::from_slice::<Value>(&text) else { return false };
     let state = sidecar["state"].as_str().unwrap_or_default();
     let is_over = state == "complete" || state.starts_with("ended") || state.starts_with("recovered");

@@ -6,6 +6,7 @@
 //! half, and any mixture of old and new pages is valid JSON.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use crate::sink::SinkError;
 
 /// The unit in which the kernel copies and most file systems write.
 const PAGE_BYTES: usize = 4096;
+
+/// The configuration and 9998 channels are in it, and it is smaller still.
+const SIDECAR_BYTES_MAX: u64 = 64 << 20;
 
 /// The most that a reason may take of the first page, in characters; JSON may make six bytes of one.
 const REASON_CHARACTERS_MAX: usize = 300;
@@ -149,6 +153,13 @@ impl Parts {
             constant,
         }
     }
+}
+
+/// The bytes of a sidecar; no more than one of ours has, whatever somebody put there.
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(SIDECAR_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Replaces a member of the first page of the sidecar at `path`, by one write.
