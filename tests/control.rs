@@ -271,6 +271,38 @@ fn hostile_requests_start_nothing() {
 }
 
 #[test]
+fn a_burst_of_markers_is_taken_or_refused_and_the_recording_goes_on() {
+    let daemon = start_daemon("");
+    posted(&daemon, "recording/start", "", 200);
+    let address = daemon.address;
+    let (taken, refused) = thread::scope(|scope| {
+        let burst = || {
+            let (mut taken, mut refused) = (0, 0);
+            for _ in 0..5000 {
+                match post(address, "markers", "{\"text\": \"a marker of a burst\"}").code {
+                    200 => taken += 1,
+                    503 => refused += 1,
+                    code => panic!("{code}"),
+                }
+            }
+            (taken, refused)
+        };
+        let bursts: Vec<_> = (0..4).map(|_| scope.spawn(burst)).collect();
+        bursts.into_iter().map(|burst| burst.join().expect("ends")).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    });
+    println!("{taken} markers were taken, {refused} refused");
+    assert!(taken > 4000 && refused > 0, "as many as may wait are taken, and no more");
+    let last = posted(&daemon, "recording/stop", "", 200);
+    let sidecar = read_back(&file_of(&last));
+    assert_eq!(last["ledger"]["delivered"], last["ledger"]["expected"], "{last}");
+    let bytes = std::fs::read(file_of(&last)).expect("reads");
+    let text = b"\x14a marker of a burst\x14";
+    let written = bytes.windows(text.len()).filter(|window| *window == text).count() as u64;
+    assert_eq!(written + number(&sidecar["markers_dropped"]), taken, "every marker that was taken is told of");
+    daemon.stop().0.assert_no_panic();
+}
+
+#[test]
 fn signals_and_orders_while_it_stops_are_answered() {
     let daemon = start_daemon("");
     posted(&daemon, "recording/start", "", 200);

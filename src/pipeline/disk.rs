@@ -37,6 +37,8 @@ pub struct RecordingStatus {
     pub first_frame: Option<u64>,
     /// How much signal it holds, in seconds.
     pub seconds: f64,
+    /// Markers that wait for room in the file.
+    pub markers_waiting: usize,
     /// Why the last recording ended, where it was not asked to.
     pub ended: Option<String>,
 }

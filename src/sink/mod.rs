@@ -71,6 +71,8 @@ pub struct Progress {
     pub file: Option<std::path::PathBuf>,
     /// Free bytes on its file system, as of the last look.
     pub free_bytes: u64,
+    /// Markers that wait for room in the file in work.
+    pub markers_waiting: usize,
 }
 
 /// Why a recording cannot begin or go on.

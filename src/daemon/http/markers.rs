@@ -18,6 +18,10 @@ const TEXT_BYTES_MAX: usize = 512;
 /// A frame may be this far ahead of the last one, in seconds: whoever counts along may be a little early.
 const AHEAD_S: f64 = 60.0;
 
+/// Markers that may wait for room in the file. Its records have room for some fifty each, so those of a flood would
+/// otherwise become records of nothing else when the recording ends.
+const WAITING_MAX: usize = 4096;
+
 /// The longest that an event may last, in seconds: a week.
 const DURATION_S_MAX: f64 = 604_800.0;
 
@@ -60,7 +64,7 @@ fn take(body: &[u8], context: &Context) -> Answer {
     #[allow(clippy::cast_possible_truncation, reason = "a week of nanoseconds at most")]
     let duration_ns = body.duration_s.map(|seconds| (seconds * 1e9).round() as i64);
     let marker = Marker { frame, offset_ns: body.offset_ns.unwrap_or(0), duration_ns, text: body.text };
-    if !context.events.offer(&marker) {
+    if context.recording_status().markers_waiting >= WAITING_MAX || !context.events.offer(&marker) {
         return refuse("503 Service Unavailable", "the marker queue is full: this one was not taken");
     }
     answer(

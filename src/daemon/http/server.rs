@@ -28,6 +28,10 @@ const CONNECTIONS_MAX: usize = 512;
 /// Deadlines are looked at this often.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Connections that are accepted in one turn. Clients that come again as fast as they are answered would otherwise keep the
+/// thread from seeing that the ones before have gone, until there seem to be too many.
+const ACCEPTS_MAX: usize = 64;
+
 /// The running server.
 pub(in crate::daemon) struct Server {
     thread: Option<JoinHandle<()>>,
@@ -73,6 +77,7 @@ impl Server {
             connections: HashMap::new(),
             next_token: FIRST,
             accept_again: false,
+            accept_soon: false,
             context,
             stopped: Arc::clone(&stopped),
         };
@@ -102,6 +107,8 @@ struct Worker {
     /// A connection could not be accepted, for want of descriptors as a rule. The poller tells of those who wait only
     /// once, so they are asked for at each look.
     accept_again: bool,
+    /// More may wait than were accepted in the last turn.
+    accept_soon: bool,
     context: Arc<Context>,
     stopped: Arc<AtomicBool>,
 }
@@ -110,11 +117,14 @@ impl Worker {
     fn run(mut self) {
         let mut events = Events::with_capacity(256);
         while !self.stopped.load(Ordering::SeqCst) {
-            if let Err(error) = self.poll.poll(&mut events, Some(LOOK)) {
+            let most = if std::mem::take(&mut self.accept_soon) { Duration::ZERO } else { LOOK };
+            let goes_on = most.is_zero();
+            if let Err(error) = self.poll.poll(&mut events, Some(most)) {
                 if error.kind() != io::ErrorKind::Interrupted {
                     tracing::error!("the http poller fails: {error}");
                     thread::park_timeout(LOOK);
                 }
+                self.accept_soon = goes_on;
                 continue;
             }
             for event in &events {
@@ -126,7 +136,7 @@ impl Worker {
             }
             self.expire();
             self.serve_waiting();
-            if self.accept_again {
+            if self.accept_again || goes_on {
                 self.accept();
             }
         }
@@ -154,7 +164,7 @@ impl Worker {
     }
 
     fn accept(&mut self) {
-        loop {
+        for _ in 0..ACCEPTS_MAX {
             match self.listener.accept() {
                 Ok((socket, _)) => {
                     self.accept_again = false;
@@ -185,6 +195,7 @@ impl Worker {
                 }
             }
         }
+        self.accept_soon = true;
     }
 
     /// Drops the silent connection that has waited longest; where all have asked, the one that is due first.

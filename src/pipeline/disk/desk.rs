@@ -52,6 +52,8 @@ pub(super) struct Desk<S> {
     /// Of all sinks and recordings, as far as the metrics know.
     pub(super) delivered: u64,
     bytes: u64,
+    /// As the status has it.
+    markers_waiting: usize,
 }
 
 impl<S: RawSink> Desk<S> {
@@ -86,6 +88,7 @@ impl<S: RawSink> Desk<S> {
             gate_turned: false,
             delivered: 0,
             bytes: 0,
+            markers_waiting: 0,
         };
         desk.show_free_space();
         desk.want(at_once);
@@ -233,6 +236,11 @@ impl<S: RawSink> Desk<S> {
         self.ledger.deliver(delivered - self.delivered);
         self.metrics.recorder_written_bytes.inc_by(bytes - self.bytes);
         (self.delivered, self.bytes) = (delivered, bytes);
+        let markers_waiting = all.iter().map(|progress| progress.markers_waiting).sum();
+        if self.markers_waiting != markers_waiting {
+            self.markers_waiting = markers_waiting;
+            self.tell(|status| status.markers_waiting = markers_waiting);
+        }
         let file = all.into_iter().nth(self.at).and_then(|progress| progress.file);
         let Some(recording) = self.recording.as_mut().filter(|it| it.is_in_file() && it.file != file) else { return };
         let ended = std::mem::replace(&mut recording.file, file.clone());

@@ -161,7 +161,7 @@ impl BdfRecorder {
 
     /// Closes the account of the active recording.
     fn retire(&mut self) {
-        self.finished = self.progress();
+        self.finished = Progress { markers_waiting: 0, ..self.progress() };
         // Its lock is let go before another thread looks at it.
         if let Some(names) = self.active.take().map(|recording| recording.names().clone()) {
             self.finisher.finished(&names);
@@ -355,6 +355,7 @@ impl RawSink for BdfRecorder {
             progress.bytes += recording.data().n_bytes();
             progress.file = Some(recording.data().path().to_owned());
             progress.free_bytes = recording.free_bytes();
+            progress.markers_waiting = recording.markers_waiting();
         }
         progress
     }

@@ -111,6 +111,11 @@ impl Pending {
         self.gaps.is_empty() && self.markers.is_empty()
     }
 
+    /// Markers that wait.
+    pub(super) fn markers_waiting(&self) -> usize {
+        self.markers.len()
+    }
+
     /// Markers that were dropped.
     pub(super) fn markers_dropped(&self) -> u64 {
         self.markers_dropped

@@ -305,6 +305,11 @@ impl Recording {
         &self.data
     }
 
+    /// Markers that wait for room.
+    pub(super) fn markers_waiting(&self) -> usize {
+        self.pending.markers_waiting()
+    }
+
     /// Free bytes as of the last look.
     pub(super) fn free_bytes(&self) -> u64 {
         self.space.free_bytes
