@@ -41,9 +41,9 @@ async function until(page, condition, argument, timeout, otherwise) {
 async function open(browser, shape, complaints, prepare = () => {}) {
   const page = await (await browser.newContext(shape)).newPage();
   await prepare(page);
-  page.on("console", (line) => line.type() === "error" && complaints.push(`console: ${line.text()}`));
+  page.on("console", (line) => line.type() === "error" && !line.location().url.endsWith("/recording/start") && complaints.push(`console: ${line.text()}`));
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
-  page.on("response", (answer) => answer.status() >= 400 && complaints.push(`${answer.status()} for ${answer.url()}`));
+  page.on("response", (answer) => answer.status() >= 400 && !answer.url().endsWith("/recording/start") && complaints.push(`${answer.status()} for ${answer.url()}`));
   await page.goto(url, { timeout: START_WITHIN_MS });
   await until(page, () => window.biosigd?.framesDrawn > 0, null, START_WITHIN_MS, "no frame was drawn");
   const simulated = () => [...document.querySelectorAll("#ledger .flag")].some((flag) => flag.textContent === "simulated, not measured" && flag.checkVisibility());
@@ -138,6 +138,30 @@ async function electrodesShow(browser, shape, name, complaints) {
   await page.close();
 }
 
+/** A person ends the recording, begins one with a name, marks the signal, and is told what went wrong. */
+async function recordsOnRequest(page, name) {
+  const told = (part, bad) => until(page, ([part, bad]) => { const told = document.getElementById("told"); return told.textContent.includes(part) && told.dataset.bad === String(bad); }, [part, bad], START_WITHIN_MS, `nothing says "${part}"`);
+  const label = (text) => until(page, (text) => { const button = document.getElementById("record"); return button.textContent === text && !button.disabled; }, text, START_WITHIN_MS, `the button does not say ${text}`);
+  await label("Stop");
+  await page.click("#record");
+  await told("nothing lost", false);
+  await label("Record");
+  await page.fill("#record-name", "../x");
+  await page.click("#record");
+  await told("no slashes", true);
+  await picture(page, `${name}-refused`);
+  await page.fill("#record-name", "by hand");
+  await page.click("#record");
+  await told("recording to by_hand_", false);
+  await label("Stop");
+  await page.fill("#marker-text", "eyes closed");
+  await page.press("#marker-text", "Enter");
+  await told("stands on frame", false);
+  await until(page, () => [...document.querySelectorAll("#lane span")].some((span) => span.textContent === "eyes closed"), null, START_WITHIN_MS, "the marker is not drawn");
+  await picture(page, `${name}-recording`);
+  console.log(`${name}: a recording was ended, refused with a reason, begun by name, and marked`);
+}
+
 /** Pictures per second, over a fixed number of them; `paint` also dirties the canvas, so that an idle one is drawn at all. */
 const picturesPerSecond = (page, paint) => page.evaluate(([n, paint]) => new Promise((done) => {
   const ctx = document.querySelector("canvas").getContext("2d");
@@ -176,9 +200,11 @@ async function run(browser) {
   if (flags.includes("--expect-hole")) await holeShows(desktop);
   await picture(desktop, "desktop");
   const fps = await picturesPerSecond(desktop, false);
+  if (!flags.includes("--expect-hole")) await recordsOnRequest(desktop, "desktop");
   await desktop.close();
   const phone = await open(browser, PHONE, complaints);
   await picture(phone, "phone");
+  if (!flags.includes("--expect-hole")) await recordsOnRequest(phone, "phone");
   await phone.close();
   await electrodesShow(browser, DESKTOP, "electrodes-desktop", complaints);
   await electrodesShow(browser, PHONE, "electrodes-phone", complaints);

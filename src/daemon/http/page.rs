@@ -13,6 +13,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("/page/envelope.js", JS, include_str!("page/envelope.js")),
     ("/page/plot.js", JS, include_str!("page/plot.js")),
     ("/page/panel.js", JS, include_str!("page/panel.js")),
+    ("/page/control.js", JS, include_str!("page/control.js")),
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 

@@ -3,6 +3,7 @@
 
 import { Envelope, HOLE } from "./envelope.js";
 import { AXIS_PX, Plot, lostText, niceAbove, unfit, volts } from "./plot.js";
+import { showControls } from "./control.js";
 import { fillSelect, say, showLedger, showStatus } from "./panel.js";
 import { FLAGS, Wire, followStatus } from "./wire.js";
 
@@ -111,6 +112,7 @@ function state(name, why, retryAtMs, reason) {
 followStatus((status, why) => {
   now.status = status;
   showStatus(status, why);
+  showControls(status);
   showElectrodes(status?.source?.signs?.electrodes ?? []);
   const names = status?.streams?.map((stream) => stream.name) ?? [];
   const wanted = [keep.stream, "live", names.find((name) => name !== "raw"), "raw"].find((name) => names.includes(name));
