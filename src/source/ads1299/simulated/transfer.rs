@@ -148,6 +148,7 @@ impl Chain {
         if whole && self.ports[select].line.position() == 0 {
             self.count_read(select);
         }
+        let of_all = self.chips[range.clone()].iter().all(|chip| chip.continuous);
         let streaming = self.chips[range].iter().filter(|chip| chip.continuous);
         let (next_ns, update_ns) = streaming
             .map(|chip| (chip.converter.next_ns(), chip.converter.clocks_ns(UPDATE_TICKS)))
@@ -160,6 +161,16 @@ impl Chain {
             return;
         }
         self.ports[select].straddles = true;
+        if !of_all {
+            // In a row where others wait for RDATA only that chip's register takes a frame in, over whatever passes through it:
+            // what has gone on to the chips before it stays as it is.
+            let n_before = (0..rx.len()).take_while(|i| bytes.after(first + i + 1) <= next_ns).count();
+            let (before, after) = rx.split_at_mut(n_before);
+            self.ports[select].line.shift_out(before);
+            self.run_to(end_ns);
+            self.ports[select].line.shift_out(after);
+            return;
+        }
         // The read straddles the update: what is still to come has moved by the bits that were clocked before it.
         let n_clean = (0..rx.len()).take_while(|i| bytes.after(first + i + 1) <= unsafe_ns).count();
         let (clean, moved) = rx.split_at_mut(n_clean);
