@@ -4,7 +4,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -268,6 +268,64 @@ fn hostile_requests_start_nothing() {
     let last = posted(&daemon, "recording/stop", "", 200);
     assert_eq!(read_back(&file_of(&last))["notes"], json!(notes));
     daemon.stop().0.assert_no_panic();
+}
+
+#[test]
+fn what_was_recorded_is_listed_and_can_be_fetched() {
+    let daemon = start_daemon("");
+    let list = || -> Value { serde_json::from_str(&daemon.get("/api/v1/recordings").body).expect("JSON") };
+    assert_eq!(list()["recordings"], json!([]));
+    let name = |answer: &Value| file_of(answer).file_name().expect("a name").to_str().expect("text").to_owned();
+    posted(&daemon, "recording/start", "{\"name\": \"a\"}", 200);
+    wait_for_seconds(&daemon, 0.3);
+    let first = posted(&daemon, "recording/stop", "", 200);
+    let active = posted(&daemon, "recording/start", "{\"name\": \"b\"}", 200);
+    let listed = list()["recordings"].as_array().expect("a list").clone();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!((&listed[0]["state"], &listed[0]["download"]), (&json!("recording"), &Value::Null));
+    assert_eq!((&listed[1]["state"], &listed[1]["ledger"]), (&json!("complete"), &first["ledger"]));
+    assert_eq!(daemon.get(&format!("/api/v1/recordings/{}", name(&active))).code, 409, "it is being written");
+    // Byte by byte, also while one who asked for it reads nothing.
+    let path = listed[1]["download"].as_str().expect("a path");
+    let request = |method: &str| format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
+    let mut silent = daemon.connect();
+    silent.write_all(request("GET").as_bytes()).expect("taken");
+    let mut socket = daemon.connect();
+    socket.write_all(request("GET").as_bytes()).expect("taken");
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).expect("all of it");
+    let data = std::fs::read(file_of(&first)).expect("reads");
+    assert!(bytes.ends_with(&data), "{} bytes for {}", bytes.len(), data.len());
+    let head = daemon.ask(&request("HEAD"));
+    assert!(head.head.contains(&format!("Content-Length: {}\r\n", data.len())), "{}", head.head);
+    assert!(daemon.get(&path.replace(".bdf", ".json")).body.contains("\"frames_written\""));
+    std::os::unix::fs::symlink("/etc/passwd", daemon.dir.path().join("recordings/link.bdf")).expect("a link");
+    for name in ["link.bdf", "none.bdf", "..%2frig.toml", "../rig.toml", "", "rig.toml", ".x.bdf"] {
+        assert_eq!(daemon.get(&format!("/api/v1/recordings/{name}")).code, 404, "{name}");
+    }
+    drop(silent);
+    daemon.stop().0.assert_no_panic();
+}
+
+#[test]
+fn a_directory_that_is_gone_is_told_and_the_other_one_is_taken() {
+    for fallback in ["", "fallback_dir = \"other\"\n"] {
+        let daemon = start_daemon(fallback);
+        let recordings = daemon.dir.path().join("recordings");
+        std::fs::remove_dir(&recordings).expect("empty");
+        std::fs::write(&recordings, "in the way").expect("written");
+        if fallback.is_empty() {
+            let answer = posted(&daemon, "recording/start", "", 503);
+            assert!(answer["error"].as_str().is_some_and(|why| why.contains("cannot create")), "{answer}");
+            assert_eq!(recorder(&daemon)["expected"], 0, "a start that failed costs nothing");
+            std::fs::remove_file(&recordings).expect("removed");
+        }
+        let begun = posted(&daemon, "recording/start", "", 200);
+        let dir = if fallback.is_empty() { "recordings" } else { "other" };
+        assert_eq!(file_of(&begun).parent(), Some(daemon.dir.path().join(dir).as_path()));
+        read_back(&file_of(&posted(&daemon, "recording/stop", "", 200)));
+        daemon.stop().0.assert_no_panic();
+    }
 }
 
 #[test]

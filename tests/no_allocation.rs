@@ -37,6 +37,16 @@ fn get(port: u16, path: &str) -> Option<String> {
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
 }
 
+/// Asks the recorder for something, which it may refuse.
+fn post(port: u16, order: &str) {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(socket, "POST /api/v1/recording/{order} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{order}: {answer}");
+}
+
 /// One client that takes a few messages and leaves, politely or not.
 fn visit(port: u16, turn: usize) {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -82,6 +92,7 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
         from = "live"
         [recorder]
         min_free_gb = 0
+        pre_s = 0.5
         [http]
         listen = "127.0.0.1:{port}"
         "#
@@ -104,6 +115,8 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
     let (watch, mut turn) = (Instant::now(), 0);
     while watch.elapsed() < WATCHED {
         visit(port, turn);
+        // The intake begins and ends to owe frames.
+        post(port, if turn % 2 == 0 { "stop" } else { "start" });
         get(port, "/metrics").unwrap();
         turn += 1;
     }

@@ -104,6 +104,17 @@ fn recorder(out: &mut String, loaded: &Loaded) {
     if let Some(what) = super::files::removes(recorder) {
         line(out, format_args!("keeps       {what}"));
     }
+    let begins = match recorder.record {
+        Record::Auto | Record::Off => "with the first frame",
+        Record::Manual => "when it is asked to: POST /api/v1/recording/start, or the page",
+    };
+    line(out, format_args!("begins      {begins}"));
+    if recorder.pre_s > 0.0 {
+        line(out, format_args!("before      a recording that was asked for begins {} s before that", recorder.pre_s));
+    }
+    if let Some(fallback) = &loaded.fallback {
+        line(out, format_args!("fallback    {}, while that directory takes none", fallback.display()));
+    }
     line(out, format_args!("disk        {}", disk(loaded)));
 }
 
