@@ -88,7 +88,8 @@ fn requests_that_cannot_be_answered() {
     let head = |line: &str, headers: &str| daemon.ask(&format!("{line} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"));
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let names = "there is no such page; there are /, /metrics, /healthz, /api/v1/status and /v1/stream (WebSocket)\n";
+    let names = "there is no such page; there are /, /metrics, /healthz, /api/v1/status, /api/v1/recordings and \
+                 /v1/stream (WebSocket); POST takes /api/v1/recording/start, stop and rotate, and /api/v1/markers\n";
     for (response, code, body) in [
         (head("POST /healthz", "Content-Length: 3\r\n"), 405, "only GET and HEAD are known here\n"),
         (head("DELETE /", ""), 405, "only GET and HEAD are known here\n"),

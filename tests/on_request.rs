@@ -30,6 +30,7 @@ fn stream() -> Stream {
 struct Orders {
     stalls_for: Duration,
     refuses: bool,
+    is_low: bool,
 }
 
 /// Checks that each recording is a run of frames with every gap told, and that no frame comes twice.
@@ -50,11 +51,19 @@ impl Paper {
         thread::sleep(stalls_for);
         if refuses { Err(SinkError::Format("the paper is gone".to_owned())) } else { Ok(()) }
     }
+
+    fn look_at_space(&self) -> Result<(), SinkError> {
+        let is_low = self.orders.lock().unwrap().is_low;
+        // A tenth more than a limit of 0 is there on every disk.
+        let low = SinkError::DiskLow { path: "/".into(), free_bytes: 0, limit_bytes: 0 };
+        if is_low { Err(low) } else { Ok(()) }
+    }
 }
 
 impl RawSink for Paper {
     fn open(&mut self, first: &Head) -> Result<(), SinkError> {
         self.obey()?;
+        self.look_at_space()?;
         assert!(!self.is_open && first.first_frame >= self.next_frame, "{first:?} after {}", self.next_frame);
         (self.is_open, self.next_frame) = (true, first.first_frame);
         Ok(())
@@ -74,7 +83,7 @@ impl RawSink for Paper {
     fn describe_next(&mut self, _: About) {}
     fn marker(&mut self, _: Marker) {}
     fn sync(&mut self) -> Result<(), SinkError> {
-        Ok(())
+        self.look_at_space()
     }
     fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError> {
         self.is_open = false;
@@ -236,6 +245,28 @@ fn a_disk_that_comes_and_goes_costs_what_passes_meanwhile() {
     assert_eq!(last.account, account);
     assert!(account.adds_up() && account.lost.get(Cause::Disk) > 0 && account.delivered > 0, "{account:?}");
     assert!(!status.wanted && !status.active, "{status:?}");
+}
+
+#[test]
+fn a_recording_that_ends_for_want_of_space_loses_nothing_and_begins_anew() {
+    let rig = Rig::start(true, 0.0, Duration::from_millis(5));
+    for _ in 0..10 {
+        for is_low in [false, true] {
+            rig.orders.lock().unwrap().is_low = is_low;
+            let start = Instant::now();
+            while rig.status.lock().unwrap().active == is_low {
+                assert!(start.elapsed() < BOUND, "is_low: {is_low}");
+                thread::sleep(Duration::from_micros(100));
+            }
+            let status = rig.status.lock().unwrap().clone();
+            assert!(status.wanted && status.ended.is_some() == is_low, "{status:?}");
+            thread::sleep(Duration::from_millis(3));
+        }
+    }
+    assert!(matches!(rig.ask(Order::Start(About::default())), Verdict::DiskLow { .. }));
+    let (account, _) = rig.end();
+    assert!(account.adds_up() && account.delivered > 0, "{account:?}");
+    assert_eq!(account.lost.get(Cause::Disk), 0, "what passed meanwhile was owed to nobody: {account:?}");
 }
 
 #[test]
