@@ -13,6 +13,7 @@
 use super::board::{Board, ReadMode};
 use super::clock::ConversionClock;
 use super::control::command;
+use super::frame::{in_sync, take_bits};
 use super::wire::{Edge, Shape, Wire, WireError};
 
 /// More bytes than eight chips of eight channels need, with a command and gap bits: 8 * 27 + 1 + 1.
@@ -221,7 +222,7 @@ impl Reader {
                 continue;
             }
             if let Some(held) = self.held.take() {
-                if let Some(earlier) = self.resolve(held, &mut candidate) {
+                if let Some(earlier) = self.resolve(board, held, &mut candidate) {
                     self.queued = Some(candidate);
                     return Ok(Read::Frame(earlier));
                 }
@@ -241,17 +242,40 @@ impl Reader {
     }
 
     /// What the frame that was held is, now that a later one is there.
-    fn resolve(&self, held: Candidate, later: &mut Candidate) -> Option<Frame> {
+    fn resolve(&self, board: &Board, held: Candidate, later: &mut Candidate) -> Option<Frame> {
         // The same bytes: the earlier read had met the later conversion. Noise makes two equal frames of different
         // conversions as good as impossible.
-        let same = self.bytes(&held.frame) == self.bytes(&later.frame);
-        if same && later.frame.index <= held.last {
+        let (same, other) = self.compare_parts(board, &held.frame, &later.frame);
+        if same && !other && later.frame.index <= held.last {
             // Which is then one that both may hold.
             later.last = later.last.min(held.last);
         }
         // Certain only where the later one is the other of exactly two: one that may be still later says nothing.
         let decided = held.last == held.frame.index + 1 && later.frame.index == held.last && later.last == held.last;
-        (!same && decided).then_some(held.frame)
+        (other && !same && decided).then_some(held.frame)
+    }
+
+    /// Whether there are chips that gave the same in both frames, and chips that did not. A chip that is not in sync, or whose
+    /// channels are all off or at an end, tells nothing: it may have changed, or not, by itself. Where chips contradict each
+    /// other one of them stands still, or one that lost its registers took a frame in among those that waited for RDATA.
+    fn compare_parts(&self, board: &Board, earlier: &Frame, later: &Frame) -> (bool, bool) {
+        const SILENT: [[u8; 3]; 3] = [[0; 3], [0x7F, 0xFF, 0xFF], [0x80, 0, 0]];
+        let frames = [self.bytes(earlier), self.bytes(later)];
+        let (mut same, mut other) = (false, false);
+        // One row alone: on several selects nothing is held.
+        for (model, bit) in board.layout.models.iter().zip(&board.layout.selects[0].part_bits) {
+            let mut parts = [[0; 27]; 2];
+            for (part, frame) in parts.iter_mut().zip(frames) {
+                take_bits(frame, *bit, &mut part[..model.frame_bytes()]);
+            }
+            let tells =
+                parts[0][3..model.frame_bytes()].chunks_exact(3).any(|code| !SILENT.iter().any(|end| end == code));
+            if in_sync(parts[0][0]) && in_sync(parts[1][0]) && (tells || parts[0] != parts[1]) {
+                same |= parts[0] == parts[1];
+                other |= parts[0] != parts[1];
+            }
+        }
+        if same || other { (same, other) } else { (frames[0] == frames[1], frames[0] != frames[1]) }
     }
 
     fn free_slot(&self) -> usize {

@@ -12,6 +12,7 @@ mod self_test;
 mod settings;
 mod shown;
 mod start_up;
+mod together;
 mod triggers;
 mod undisturbed;
 mod wire_fails;
