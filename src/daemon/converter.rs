@@ -50,6 +50,7 @@ impl Converter {
             rate: signs.rate_hz().map(|rate_hz| (rate_hz, (rate_hz / self.nominal_hz - 1.0) * 1e6)),
             spi_errors: kinds.map(|(kind, n_errors)| (kind.name(), n_errors.load(Relaxed))).collect(),
             sync_errors: signs.sync_errors.iter().map(|n_frames| n_frames.load(Relaxed)).collect(),
+            suspect_frames: signs.suspect_frames.iter().map(|n_frames| n_frames.load(Relaxed)).collect(),
             n_reinits: signs.n_reinits.load(Relaxed),
             failing: signs.failing.load(Relaxed),
             electrodes: electrodes.filter(|look| look.off.is_some() || look.impedance_ohms.is_some()).collect(),
@@ -66,6 +67,7 @@ impl Converter {
         json!({
             "spi_errors": by_kind(&look.spi_errors),
             "sync_errors": look.sync_errors,
+            "suspect_frames": look.suspect_frames,
             "edges": by_kind(&look.edges),
             "rate_hz": look.rate.map(|(rate_hz, _)| rate_hz),
             "rate_ppm": look.rate.map(|(_, ppm)| ppm),
@@ -155,9 +157,11 @@ mod tests {
         signs.electrodes[2].set_impedance_ohms(4700.0);
         signs.spi_error(SpiErrorKind::Timeout);
         signs.sync_errors[1].store(9, Relaxed);
+        signs.suspect_frames[1].store(12, Relaxed);
         let expected = json!({
             "spi_errors": {"io": 0, "timeout": 1, "short": 0},
             "sync_errors": [0, 9],
+            "suspect_frames": [0, 12],
             "edges": {"merged": 0, "overflowed": 3, "unseen": 0, "spurious": 0, "discarded": 0},
             "rate_hz": 4000.5,
             "rate_ppm": (4000.5 / 4000.0 - 1.0) * 1e6,

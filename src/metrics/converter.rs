@@ -14,6 +14,8 @@ pub struct ConverterLook {
     pub spi_errors: Vec<(&'static str, u64)>,
     /// Frames whose status word was wrong, by chip.
     pub sync_errors: Vec<u64>,
+    /// Frames that were flagged suspect, for whatever reason, by chip.
+    pub suspect_frames: Vec<u64>,
     /// How often the converter was set up again.
     pub n_reinits: u64,
     /// Whether it fails now.

@@ -108,6 +108,8 @@ pub struct Signs {
     pub spi_errors: [AtomicU64; SpiErrorKind::ALL.len()],
     /// Frames whose status word was wrong, by chip.
     pub sync_errors: Vec<AtomicU64>,
+    /// Frames that were flagged suspect, for whatever reason, by chip.
+    pub suspect_frames: Vec<AtomicU64>,
     /// By channel of the stream.
     pub electrodes: Vec<ElectrodeSigns>,
     /// How often the converter was set up again.
@@ -130,6 +132,7 @@ impl Signs {
     pub fn new(n_chips: usize, n_channels: usize) -> Signs {
         Signs {
             sync_errors: (0..n_chips).map(|_| AtomicU64::new(0)).collect(),
+            suspect_frames: (0..n_chips).map(|_| AtomicU64::new(0)).collect(),
             electrodes: (0..n_channels).map(|_| ElectrodeSigns::default()).collect(),
             ..Signs::default()
         }

@@ -71,7 +71,7 @@ impl Ads1299 {
                 status = status.with(ChipStatus::SUSPECT);
             }
             block.status_mut()[n * n_chips + chip] = status.0;
-            if status.has(ChipStatus::SUSPECT) {
+            if matches!(finding.doubt, Some(Doubt::Sync { .. })) {
                 self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
                 n_suspects += 1;
             }
@@ -82,6 +82,9 @@ impl Ads1299 {
                     self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
                 }
             }
+            }
+            if status.has(ChipStatus::SUSPECT) {
+                self.signs.suspect_frames[chip].fetch_add(1, Ordering::Relaxed);
             if status.has(ChipStatus::STUCK) {
                 flags = flags.with(Flags::SUSPECT);
             }

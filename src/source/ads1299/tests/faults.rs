@@ -1,6 +1,8 @@
 //! Every fault of the menu alone, for a simulated minute: it is found, named and counted, and no wrong sample goes out
 //! without a mark.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::rig::{Rig, rig};
 use crate::block::Cause;
 use crate::source::Source;
@@ -144,6 +146,17 @@ fn shifted_frames_are_told_with_the_shift() {
         "the second chip of the row comes a bit later: {:?}",
         doubts(&rig)
     );
+}
+
+#[test]
+fn status_words_that_are_wrong_are_counted_apart_from_frames_that_are_suspect() {
+    for (fault, chip, n_wrong) in
+        [(Fault::NibbleBad { chip: 2, n: 10 }, 2, 10), (Fault::FrameStuck { chip: 3, n: 10 }, 3, 0)]
+    {
+        let signs = minute("", fault).source.signs().unwrap();
+        let (wrong, suspect) = (signs.sync_errors[chip].load(Relaxed), signs.suspect_frames[chip].load(Relaxed));
+        assert!(wrong == n_wrong && (9..=10).contains(&suspect), "{fault:?}: {wrong}, {suspect}");
+    }
 }
 
 #[test]

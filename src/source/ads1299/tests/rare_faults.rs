@@ -111,7 +111,7 @@ fn a_single_chip_without_clock_is_named_and_counted() {
             }
             _ => false,
         });
-        let errors = rig.source.signs().unwrap().sync_errors[chip].load(Relaxed);
+        let errors = rig.source.signs().unwrap().suspect_frames[chip].load(Relaxed);
         // The first chip's DRDY is the one that is wired: without its clock there is nothing to read.
         let silent = rig.told.iter().any(|note| matches!(note, Note::NoEdges { .. }));
         assert!(named && errors >= 25 || (chip == 0 && silent), "{text}, {chip}: {errors}: {:?}", rig.told);
