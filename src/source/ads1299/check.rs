@@ -1,6 +1,6 @@
 //! What is checked of every frame. A frame that fails is delivered and flagged: nothing is altered, nothing dropped.
 
-use super::board::Board;
+use super::board::{Board, LeadOffMode};
 use super::frame;
 use super::notes::Doubt;
 use super::registers::{NOISE_UV_RMS, gain_code, rate_code};
@@ -208,7 +208,9 @@ impl Chip {
     fn new(board: &Board, chip: usize, part_bit: usize) -> Chip {
         let channels = board.channels_of(chip);
         let (mut positive, mut negative) = (0_u8, 0_u8);
-        for (i, channel) in board.channels[channels.clone()].iter().enumerate() {
+        // An alternating current makes the comparators say nothing of whether an electrode is off.
+        let compares = board.lead_off.mode == LeadOffMode::Dc;
+        for (i, channel) in board.channels[channels.clone()].iter().enumerate().filter(|_| compares) {
             positive |= u8::from(channel.lead_off.positive) << i;
             negative |= u8::from(channel.lead_off.negative) << i;
         }
@@ -229,6 +231,31 @@ impl Chip {
             before_index: 0,
             unproven: false,
             suspect: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::board_of;
+    use super::*;
+    use crate::config::{Document, Mistakes};
+
+    /// What is found in one frame of a single chip, of this status word and these bytes.
+    fn finding(text: &str, word: [u8; 3], bytes: u8) -> Finding {
+        let text = format!("[source]\nkind = \"ads1299\"\nn_chips = 1\n{text}");
+        let document = Document::parse("rig.toml", &text).unwrap();
+        let board = board_of(&document, &mut Mistakes::new("rig.toml")).unwrap();
+        let mut frame = [bytes; 27];
+        frame[..3].copy_from_slice(&word);
+        Checker::new(&board).check(0, 0, &frame, &mut [0; 8])
+    }
+
+    #[test]
+    fn comparators_tell_of_electrodes_where_the_current_is_direct() {
+        for (mode, off) in [("dc", 0xA5), ("ac_7.8hz", 0), ("ac_quarter_rate", 0), ("off", 0)] {
+            let found = finding(&format!("[source.lead_off]\nmode = \"{mode}\""), [0xCA, 0x50, 0x00], 1);
+            assert_eq!((found.status.positive_off(), found.doubt), (off, None), "{mode}");
         }
     }
 }
