@@ -22,6 +22,9 @@ struct Chip {
     known: u32,
     /// Bits of [`ChipStatus`] that tell of electrodes that are watched.
     watched: u32,
+    /// The last status word that was right twice in a row: what to look for when one is not. And the last that was.
+    word: Option<u32>,
+    last_word: Option<u32>,
     part_bit: usize,
     n_bytes: usize,
     channels: std::ops::Range<usize>,
@@ -121,6 +124,7 @@ impl Checker {
         } else {
             frame::take_bits(bytes, chip.part_bit, part);
         }
+        let part_bits = chip.n_bytes * 8;
         let codes = &mut codes[chip.channels.clone()];
         frame::codes(part, codes);
         let word = [part[0], part[1], part[2]];
@@ -131,9 +135,16 @@ impl Checker {
         let mut doubt = None;
         let mut first = index;
         if number & chip.known_mask != chip.known {
-            let expected = (number & !chip.known_mask | chip.known).to_be_bytes();
-            let shift_bits = frame::shift_bits(bytes, chip.part_bit, [expected[1], expected[2], expected[3]]);
-            doubt = Some(Doubt::Sync { chip: chip_index, word: number, shift_bits });
+            let flat = (part[0] == 0x00 || part[0] == 0xFF) && part.iter().all(|byte| *byte == part[0]);
+            // The sync nibble alone stands anywhere by chance; what electrodes and inputs read changes seldom. Of a part that is
+            // all zeros the word begins wherever two ones stand before it.
+            let right = chip.word.unwrap_or(chip.known).to_be_bytes();
+            let word = [right[1], right[2], right[3]];
+            let shift_bits = if flat { None } else { frame::shift_bits(bytes, chip.part_bit, part_bits, word) };
+            doubt = Some(Doubt::Sync { chip: chip_index, word: number, shift_bits, flat });
+        } else {
+            chip.word = if chip.last_word == Some(number) { chip.last_word } else { chip.word };
+            chip.last_word = Some(number);
         }
         // The same frame again: the chip stands still, or converts by another clock than its neighbours.
         if part == &chip.before[..chip.n_bytes] {
@@ -224,6 +235,8 @@ impl Chip {
             watched: ChipStatus::of(positive, negative, 0x0F).0,
             part_bit,
             n_bytes: board.layout.models[chip].frame_bytes(),
+            word: None,
+            last_word: None,
             repeats_max: repeats_max(board, chip),
             repeats: 0,
             channels,
@@ -249,6 +262,20 @@ mod tests {
         let mut frame = [bytes; 27];
         frame[..3].copy_from_slice(&word);
         Checker::new(&board).check(0, 0, &frame, &mut [0; 8])
+    }
+
+    #[test]
+    fn a_frame_of_zeros_or_ones_is_named() {
+        let stream =
+            crate::block::Stream { rate_hz: 4000.0, channels: Vec::new(), block_frames_max: 1, ratio: 1, delay_s: 0.0 };
+        for (byte, expected) in
+            [(0x00, "chip 1: every bit is 0: nothing drives"), (0xFF, "chip 1: every bit is 1: the wire floats")]
+        {
+            let text = finding("", [byte; 3], byte).doubt.map(|doubt| doubt.text(&stream)).unwrap();
+            assert!(text.starts_with(expected), "{text}");
+        }
+        let text = finding("", [0; 3], 1).doubt.map(|doubt| doubt.text(&stream)).unwrap();
+        assert_eq!(text, "chip 1: status word 0x000000");
     }
 
     #[test]

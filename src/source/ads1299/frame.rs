@@ -65,22 +65,24 @@ pub fn take_bits(from: &[u8], first_bit: usize, to: &mut [u8]) {
     }
 }
 
-/// Where the sync nibble with the rest of the status word `expected` stands instead, in bits after its place; `None`
-/// where it is nowhere. A shift that stays the same tells of clocks lost or gained, or of wrong `gap_bits`; one that
-/// comes once, of a read that ran into the next conversion.
+/// Where the status word `expected` stands instead, in bits after its place, negative before it; `None` where it is nowhere
+/// within a chip's `part_bits`, beyond which other chips' words stand. The nearest place counts. A shift that stays the same
+/// tells of clocks lost (after its place) or gained (before it), or of wrong `gap_bits`; one that comes once, of a read that
+/// ran into the next conversion. What moved out of the frame is not found: the word of the first chip, before its place.
 ///
-/// Only for people and counters: samples are never moved.
+/// Only for people, counters and flags: samples are never moved.
+///
+/// Real time: no allocation, no locks, no waiting, no logging.
 #[must_use]
-pub fn shift_bits(frame: &[u8], place_bit: usize, expected: [u8; 3]) -> Option<usize> {
-    let n_bits = frame.len() * 8;
-    (1..216)
-        .map(|shift| shift + place_bit)
-        .find(|at| {
-            let mut found = [0; 3];
-            take_bits(frame, *at, &mut found);
-            at + 24 <= n_bits && found == expected
-        })
-        .map(|at| at - place_bit)
+pub fn shift_bits(frame: &[u8], place_bit: usize, part_bits: usize, expected: [u8; 3]) -> Option<i32> {
+    let stands_at = |at: usize| {
+        let mut found = [0; 3];
+        take_bits(frame, at, &mut found);
+        at + 24 <= frame.len() * 8 && found == expected
+    };
+    (1..i32::try_from(part_bits).unwrap_or(0)).flat_map(|shift| [shift, -shift]).find(|shift| {
+        isize::try_from(*shift).ok().and_then(|by| place_bit.checked_add_signed(by)).is_some_and(stands_at)
+    })
 }
 
 #[cfg(test)]
@@ -123,8 +125,12 @@ mod tests {
                 shifted[byte + i] |= moved.to_be_bytes()[0];
                 shifted[byte + i + 1] |= moved.to_be_bytes()[1];
             }
-            assert_eq!(shift_bits(&shifted, 0, [0xC0, 0x58, 0x02]), Some(shift));
+            let word = [0xC0, 0x58, 0x02];
+            assert_eq!(shift_bits(&shifted, 0, 216, word), Some(i32::try_from(shift).unwrap()));
+            // The same place seen from behind it.
+            assert_eq!(shift_bits(&shifted, 2 * shift, 216, word), Some(-i32::try_from(shift).unwrap()));
+            assert_eq!(shift_bits(&shifted, 0, shift, word), None, "beyond the part");
         }
-        assert_eq!(shift_bits(&[0; 27], 0, [0xC0, 0x58, 0x02]), None);
+        assert_eq!(shift_bits(&[0; 27], 0, 216, [0xC0, 0x58, 0x02]), None);
     }
 }

@@ -32,8 +32,10 @@ pub enum Doubt {
         chip: usize,
         /// The status word that was read.
         word: u32,
-        /// Bits after its place at which the right word was found.
-        shift_bits: Option<usize>,
+        /// Bits after its place at which the right word was found; negative before it.
+        shift_bits: Option<i32>,
+        /// All bits of the chip's part were 0, or all were 1, as in the word.
+        flat: bool,
     },
     /// The chip gave the same frame again.
     SameFrame {
@@ -301,10 +303,23 @@ impl Doubt {
     #[must_use]
     pub fn text(&self, stream: &Stream) -> String {
         match *self {
-            Doubt::Sync { chip, word, shift_bits: Some(bits) } => {
-                format!("chip {}: status word {word:#08X}, the right one stands {bits} bits later", chip + 1)
+            Doubt::Sync { chip, word: 0, flat: true, .. } => {
+                format!(
+                    "chip {}: every bit is 0: nothing drives its wire; look at power, clock, RESET and the chip select",
+                    chip + 1
+                )
             }
-            Doubt::Sync { chip, word, shift_bits: None } => format!("chip {}: status word {word:#08X}", chip + 1),
+            Doubt::Sync { chip, flat: true, .. } => {
+                format!(
+                    "chip {}: every bit is 1: the wire floats high; look at DOUT's wire and at the chip select",
+                    chip + 1
+                )
+            }
+            Doubt::Sync { chip, word, shift_bits: Some(bits), .. } => {
+                let (n_bits, where_to) = (bits.unsigned_abs(), if bits > 0 { "later" } else { "earlier" });
+                format!("chip {}: status word {word:#08X}, the right one stands {n_bits} bits {where_to}", chip + 1)
+            }
+            Doubt::Sync { chip, word, shift_bits: None, .. } => format!("chip {}: status word {word:#08X}", chip + 1),
             Doubt::SameFrame { chip } => format!("chip {}: the same frame again", chip + 1),
             Doubt::SameCode { channel } => {
                 let name = stream.channels.get(channel).map_or("?", |channel| channel.name.as_str());

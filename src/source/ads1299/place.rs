@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::board::{LeadOffMode, ReadMode};
 use super::chain::Ads1299;
+use super::check::Finding;
 use super::notes::{Doubt, Note};
 use super::reader::Frame;
 use super::settings::CHIPS_MAX;
@@ -14,15 +15,17 @@ use crate::block::{ChipStatus, Flags, RawBlock};
 const SUSPECT: u32 = 4;
 
 /// What is found farther on is another chip's word, or chance.
-const SLIP_MAX: usize = 16;
+const SLIP_MAX: i32 = 16;
 
 /// At this account, 25 suspect frames in a row or one in four for longer, the chips are set up again.
 pub(super) const SUSPECT_MAX: u32 = 100;
 
-/// A few bits too many came before this chip's. They may have come within the bits of the chip before it in the row, whose
-/// nibble is right all the same.
-fn has_slipped(doubt: &Doubt) -> bool {
-    matches!(doubt, Doubt::Sync { shift_bits: Some(1..=SLIP_MAX), .. })
+/// By how many bits a chip's word stands elsewhere, where that is a slip.
+fn slip_of(finding: Option<Finding>) -> Option<i32> {
+    match finding?.doubt? {
+        Doubt::Sync { shift_bits, .. } => shift_bits.filter(|bits| bits.abs() <= SLIP_MAX),
+        _ => None,
+    }
 }
 
 impl Ads1299 {
@@ -42,8 +45,7 @@ impl Ads1299 {
         }
         for chip in 0..n_chips {
             let Some(finding) = findings[chip] else { continue };
-            let behind = findings.get(chip + 1).copied().flatten().and_then(|behind| behind.doubt);
-            let slip = behind.filter(|doubt| has_slipped(doubt) && self.board.layout.place(chip + 1).1 > 0);
+            let slip = self.slip_behind(&findings[..n_chips], chip);
             // A chip that lost its registers streams, and is right now and then: it takes its next frame in while the bits of
             // those behind it pass.
             strays &= self.board.layout.place(chip).1 > 0;
@@ -52,7 +54,16 @@ impl Ads1299 {
             let in_trouble = self.trouble.distrusted[chip] || account.full;
             strays |= in_trouble && (account.mixed || frame.late);
             let mut status = finding.status;
-            let mut doubt = finding.doubt.or(slip);
+            let mut doubt = match (finding.doubt, slip) {
+                (None, slip) => slip,
+                // Its own word left the frame at the front, what looks like it is the next one's: those behind it show by how much.
+                (Some(Doubt::Sync { chip, word, flat: false, .. }), Some(Doubt::Sync { shift_bits, .. }))
+                    if slip_of(Some(finding)).is_none() =>
+                {
+                    Some(Doubt::Sync { chip, word, shift_bits, flat: false })
+                }
+                (doubt, _) => doubt,
+            };
             if torn {
                 doubt = doubt.or(Some(Doubt::Torn));
             }
@@ -73,6 +84,9 @@ impl Ads1299 {
             block.status_mut()[n * n_chips + chip] = status.0;
             if matches!(finding.doubt, Some(Doubt::Sync { .. })) {
                 self.signs.sync_errors[chip].fetch_add(1, Ordering::Relaxed);
+            }
+            if status.has(ChipStatus::SUSPECT) {
+                self.signs.suspect_frames[chip].fetch_add(1, Ordering::Relaxed);
                 n_suspects += 1;
             }
             if let Some(doubt) = doubt {
@@ -82,9 +96,6 @@ impl Ads1299 {
                     self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
                 }
             }
-            }
-            if status.has(ChipStatus::SUSPECT) {
-                self.signs.suspect_frames[chip].fetch_add(1, Ordering::Relaxed);
             if status.has(ChipStatus::STUCK) {
                 flags = flags.with(Flags::SUSPECT);
             }
@@ -119,6 +130,21 @@ impl Ads1299 {
             impedance.take(codes, &status[..n_chips], &self.signs);
         }
         flags
+    }
+
+    /// What is wrong with the chip behind `chip` in its row, where a few bits too many or too few came before that one's. They may
+    /// have come within the bits of this one, whose nibble is right all the same. Whatever moved one moved all those behind it.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn slip_behind(&self, findings: &[Option<Finding>], chip: usize) -> Option<Doubt> {
+        let layout = &self.board.layout;
+        let n_row = (chip + 1..findings.len()).take_while(|behind| layout.place(*behind).1 > 0).count();
+        let mut row = findings[chip + 1..=chip + n_row].iter();
+        let first = row.next().copied().flatten();
+        slip_of(first)?;
+        let is_moved =
+            |finding: &Option<Finding>| matches!(finding.and_then(|finding| finding.doubt), Some(Doubt::Sync { .. }));
+        row.all(is_moved).then_some(first?.doubt?)
     }
 
     /// The frame that read-back counts by: a second less while frames were suspect lately. What comes over wires that are disturbed

@@ -146,6 +146,12 @@ fn shifted_frames_are_told_with_the_shift() {
         "the second chip of the row comes a bit later: {:?}",
         doubts(&rig)
     );
+    // To the left the first chip's word leaves the frame; those behind it show by how much.
+    for bits in [1, 3, 5, 11] {
+        let rig = minute("", Fault::BitShift { select: 0, bits, n: 10 });
+        let text: Vec<String> = doubts(&rig).iter().map(|doubt| doubt.text(rig.source.stream())).collect();
+        assert!(text[0].ends_with(&format!("the right one stands {bits} bits earlier")), "{text:?}");
+    }
 }
 
 #[test]

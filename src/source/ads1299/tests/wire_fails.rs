@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::rig::{Rig, rig};
 use crate::source::Source;
-use crate::source::ads1299::notes::Note;
+use crate::source::ads1299::notes::{Doubt, Note};
 use crate::source::ads1299::simulated::{Fault, Planned, When, Which};
 use crate::source::ads1299::wire::{Edge, Hz, Pin, Shape, Unwired, Wire, WireError};
 
@@ -18,14 +18,19 @@ struct Failing {
     /// From this time on DRDY cannot be read, until the device is opened again.
     deaf_ns: u64,
     n_deaf: Arc<AtomicU64>,
+    /// What becomes of the bytes of a frame.
+    bend: Option<Bend>,
 }
+
+/// Bends what was received at a time.
+type Bend = Box<dyn FnMut(u64, &mut [u8]) + Send>;
 
 impl Failing {
     /// Puts itself between the driver and the bench of a rig that was proven; answers how often DRDY could not be read.
-    fn between(rig: &mut Rig, fails: u64, deaf_ns: u64) -> Arc<AtomicU64> {
+    fn between(rig: &mut Rig, fails: u64, deaf_ns: u64, bend: Option<Bend>) -> Arc<AtomicU64> {
         let wire = std::mem::replace(&mut rig.source.wire, Box::new(Unwired));
         let n_deaf = Arc::default();
-        let failing = Failing { wire, fails, n_transfers: None, deaf_ns, n_deaf: Arc::clone(&n_deaf) };
+        let failing = Failing { wire, fails, n_transfers: None, deaf_ns, n_deaf: Arc::clone(&n_deaf), bend };
         rig.source.wire = Box::new(failing);
         n_deaf
     }
@@ -48,7 +53,12 @@ impl Wire for Failing {
         if is_set_up && n == self.fails {
             return Err(WireError::Spi(5));
         }
-        self.wire.transfer(shape, tx, rx)
+        self.wire.transfer(shape, tx, rx)?;
+        let rdata = 0x12;
+        if let (Some(bend), true) = (&mut self.bend, tx[0] == rdata) {
+            bend(self.wire.now_ns(), rx);
+        }
+        Ok(())
     }
 
     fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
@@ -94,7 +104,7 @@ fn chips_are_proven_by_a_set_up_that_came_to_its_end_alone() {
                 setup.faults = vec![Planned { when: When::Conversion(1001), fault }];
             })
             .unwrap();
-            Failing::between(&mut rig, fails, u64::MAX);
+            Failing::between(&mut rig, fails, u64::MAX, None);
             rig.source.start();
             rig.run_until(6000);
             assert_eq!(rig.unmarked(), None, "{text}, {fails}: {:?}", rig.told);
@@ -108,7 +118,7 @@ fn chips_are_proven_by_a_set_up_that_came_to_its_end_alone() {
 fn a_line_that_cannot_be_read_is_not_asked_without_end() {
     let mut rig = rig("", |_| {}).unwrap();
     let deaf_ns = rig.source.wire.now_ns() + 2_000_000_000;
-    let n_deaf = Failing::between(&mut rig, u64::MAX, deaf_ns);
+    let n_deaf = Failing::between(&mut rig, u64::MAX, deaf_ns, None);
     rig.source.start();
     rig.run_until(20_000);
     assert!(rig.n_delivered > 12_000, "{}: {:?}", rig.n_delivered, rig.told);
@@ -117,6 +127,42 @@ fn a_line_that_cannot_be_read_is_not_asked_without_end() {
     let n_notes = rig.told.iter().filter(|note| matches!(note, Note::Wire { .. })).count();
     assert!(n_notes <= 2, "{n_notes}: {:?}", rig.told);
     assert_eq!(rig.unmarked(), None, "{:?}", rig.told);
+}
+
+/// The bits from `from` on come so many places later, or earlier: clocks that were lost or gained there.
+fn slip(bytes: &mut [u8], from: usize, by: i32) {
+    let before = bytes.to_vec();
+    let bit = |at: usize| before.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
+    for at in from..bytes.len() * 8 {
+        let value = bit(at.saturating_add_signed(isize::try_from(-by).unwrap()));
+        bytes[at / 8] = bytes[at / 8] & !(0x80 >> (at % 8)) | value << (7 - at % 8);
+    }
+}
+
+#[test]
+fn clocks_lost_or_gained_within_a_chips_bits_mark_it_and_those_behind_it() {
+    // Within the last chip's nobody can tell. By 8, the counter's own bits look like a sync nibble.
+    for (chip, by) in (0..3).flat_map(|chip| [-9, -3, -1, 1, 2, 7, 13].map(|by| (chip, by))) {
+        let mut rig = rig("", |_| {}).unwrap();
+        let begin_ns = rig.source.wire.now_ns() + 500_000_000;
+        let mut n_bent = 0;
+        let bend = move |now_ns, bytes: &mut [u8]| {
+            if now_ns >= begin_ns && n_bent < 10 {
+                n_bent += 1;
+                slip(bytes, 8 + 216 * chip + 100, by);
+            }
+        };
+        Failing::between(&mut rig, u64::MAX, u64::MAX, Some(Box::new(bend)));
+        rig.source.start();
+        rig.run_until(6000);
+        let expected: Vec<u64> = (0..4).map(|of| if of < chip { 0 } else { 10 }).collect();
+        assert_eq!(rig.n_flagged_of, expected, "{chip}, {by}: {:?}", rig.told);
+        assert_eq!(rig.unmarked(), None, "{chip}, {by}: {:?}", rig.told);
+        let told = rig.told.iter().any(|note| {
+            matches!(note, Note::Doubted { doubt: Doubt::Sync { shift_bits: Some(bits), .. }, .. } if *bits == by)
+        });
+        assert!(told, "{chip}, {by}: {:?}", rig.told);
+    }
 }
 
 #[test]
