@@ -1,6 +1,7 @@
 //! Commands and registers over the wires (SBAS499C, "SPI Command Definitions").
 
 use super::board::{Board, ReadMode};
+use super::frame;
 use super::registers::{N_REGISTERS, Registers};
 use super::wire::{Pin, Shape, Wire, WireError};
 
@@ -24,8 +25,9 @@ const COMMAND_CLOCK_HZ: u32 = 2_000_000;
 /// chip drops the command silently (tSCCS).
 const HOLD_US: u16 = 3;
 
-/// Bytes of the longest register transfer: the command, and a chain of eight chips whose last one answers last.
-const TRANSFER_BYTES_MAX: usize = 2 + 7 * 27 + N_REGISTERS;
+/// Bytes of the longest register transfer: the command, and a chain of eight chips whose last one answers last, with a bit
+/// between them.
+const TRANSFER_BYTES_MAX: usize = 2 + 7 * 27 + 1 + N_REGISTERS;
 
 /// Registers read at once: fewer than the bytes of the shortest frame, 15, or in a row the answers of two chips would
 /// run into each other.
@@ -114,20 +116,22 @@ impl Control<'_> {
 
     /// Reads `n` registers of `chip` from `first` on into `values`.
     ///
-    /// A chip further down a row answers through those before it, one frame's length later. Not every board shows
+    /// A chip further down a row answers through those before it, one frame's length and the gap bits later. Not every board shows
     /// that (the datasheet does not say it), so that zeros may come instead.
     ///
     /// Real time: no allocation, no locks, no logging; waits for the transfer alone.
     pub(super) fn read(&mut self, chip: usize, first: usize, values: &mut [u8]) -> Result<(), WireError> {
         let (select, depth) = self.board.layout.place(chip);
-        let before: usize = self.board.layout.models[chip - depth..chip].iter().map(|model| model.frame_bytes()).sum();
+        let layout = &self.board.layout;
+        let parts = layout.models[chip - depth..chip].iter().map(|model| model.frame_bytes() * 8 + layout.gap_bits);
+        let before_bits: usize = parts.sum();
         let mut tx = [0_u8; TRANSFER_BYTES_MAX];
         let mut rx = [0_u8; TRANSFER_BYTES_MAX];
-        let n_bytes = 2 + before + values.len();
+        let n_bytes = 2 + frame::bytes_of(before_bits) + values.len();
         tx[0] = command::RREG | low_byte(first);
         tx[1] = low_byte(values.len().saturating_sub(1));
         self.wire.transfer(Self::shape(select), &tx[..n_bytes], &mut rx[..n_bytes])?;
-        values.copy_from_slice(&rx[2 + before..n_bytes]);
+        frame::take_bits(&rx[2..n_bytes], before_bits, values);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::fault::ProofError;
 use super::layout::Layout;
 use super::registers::{Model, N_REGISTERS, Registers, address, compared_bits, fixed_bits, is_writable};
 use super::sync;
-use super::waking::{POWER_ON_US, identify, power_up, reset, who_answers};
+use super::waking::{POWER_ON_US, ask, identify, power_up, reset, who_answers};
 use super::wire::{Pin, Wire, WireError};
 
 /// After the reference was switched on (SBAS499C, "Power-Up Sequencing").
@@ -58,13 +58,19 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
     if power_up(&mut control)? {
         control.wait_us(POWER_ON_US);
     }
-    let (ids, readable) = identify(&mut control)?;
-    let registers = configure(&mut control, &readable)?;
+    let (mut ids, mut readable) = identify(&mut control)?;
+    let mut registers = configure(&mut control, &readable)?;
     let Edges { rate_hz, jitter_us, start_skew_us } = rate(&mut control)?;
     let (gap_bits, clock_hz) = sync::find(&mut control, rate_hz)?;
     board.spi_clock_hz = clock_hz;
-    let models = board.layout.models.clone();
-    board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
+    if gap_bits != board.layout.gap_bits {
+        let models = board.layout.models.clone();
+        board.layout = Layout::new(models, board.layout.topology, board.layout.selects.len(), gap_bits);
+        // Chips down a row were asked where their answers do not stand.
+        let mut control = Control { wire, board };
+        (ids, readable) = ask(&mut control)??;
+        registers = configure(&mut control, &readable)?;
+    }
     sync::no_chip_is_left_over(wire, board, &readable)?;
     let self_test = if board.self_test {
         let mut control = Control { wire, board };

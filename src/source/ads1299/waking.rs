@@ -89,7 +89,8 @@ pub(super) fn identify(control: &mut Control<'_>) -> Result<Ids, ProofError> {
 /// Each chip's ID, and whether it gives it: three times the same. Chips down a row may have no way to answer; the others must.
 pub(super) type Ids = (Vec<Option<u8>>, Vec<bool>);
 
-fn ask(control: &mut Control<'_>) -> Result<Result<Ids, ProofError>, ProofError> {
+/// Asks every chip for its ID.
+pub(super) fn ask(control: &mut Control<'_>) -> Result<Result<Ids, ProofError>, ProofError> {
     let n_chips = control.board.layout.n_chips();
     let (mut ids, mut readable) = (vec![None; n_chips], vec![false; n_chips]);
     for chip in 0..n_chips {

@@ -30,6 +30,18 @@ fn no_rule_of_the_datasheet_is_broken_on_any_board() {
 }
 
 #[test]
+fn registers_of_a_row_are_read_past_the_bits_between_its_chips() {
+    for text in ["", "gap_bits = 1", "n_chips = 8\nrate_hz = 1000"] {
+        let mut rig = rig(text, |setup| setup.gap_bits = 1).unwrap();
+        let n_chips = rig.source.board.layout.n_chips();
+        for chip in 0..n_chips {
+            assert_eq!(rig.about["chips"][chip]["registers_read_back"], true, "{text}, {chip}: {}", rig.about);
+            assert_eq!(rig.registers(chip)[0x05], rig.source.board.registers(chip)[0x05], "{text}, {chip}");
+        }
+    }
+}
+
+#[test]
 fn a_board_without_power() {
     assert_eq!(
         refused("", |setup| setup.powered_ns = NEVER_NS),
