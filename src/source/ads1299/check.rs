@@ -215,6 +215,14 @@ fn repeats_max(board: &Board, chip: usize) -> Option<u32> {
     (ln_same > 0.0).then(|| (1e12_f64.ln() / ln_same).ceil() as u32 - 1)
 }
 
+/// Which bits of a status word are known, and what they are: the sync nibble, and the echo of what is driven out.
+pub(super) fn known_word(board: &Board) -> (u32, u32) {
+    let outputs = !board.trigger_pins & 0x0F;
+    // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1. What electrodes that are
+    // not watched read, the datasheet does not say.
+    (0xF0_0000 | u32::from(outputs), u32::from(frame::SYNC) << 16 | u32::from(board.high_pins & outputs))
+}
+
 impl Chip {
     fn new(board: &Board, chip: usize, part_bit: usize) -> Chip {
         let channels = board.channels_of(chip);
@@ -225,13 +233,10 @@ impl Chip {
             positive |= u8::from(channel.lead_off.positive) << i;
             negative |= u8::from(channel.lead_off.negative) << i;
         }
-        let outputs = !board.trigger_pins & 0x0F;
-        // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1. What electrodes that are
-        // not watched read, the datasheet does not say.
-        let known_mask = 0xF0_0000 | u32::from(outputs);
+        let (known_mask, known) = known_word(board);
         Chip {
             known_mask,
-            known: u32::from(frame::SYNC) << 16 | u32::from(board.high_pins & outputs),
+            known,
             watched: ChipStatus::of(positive, negative, 0x0F).0,
             part_bit,
             n_bytes: board.layout.models[chip].frame_bytes(),

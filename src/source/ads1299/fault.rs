@@ -74,6 +74,19 @@ pub enum ProofError {
         /// The slowest that was tried.
         slowest_hz: u32,
     },
+    /// The sync nibble was right, what comes back of GPIO was not.
+    #[error("chip {}: its GPIO pins read {read:#03X} in {n_bad} of 100 frames, but {wrote:#03X} is driven out (`high_pins`): its \
+        registers were not written, or the board drives a pin against it; look at what is wired to GPIO1 to GPIO4", chip + 1)]
+    Echo {
+        /// The first chip that failed.
+        chip: usize,
+        /// The last wrong echo; bit 0 is GPIO1.
+        read: u8,
+        /// What it should be.
+        wrote: u8,
+        /// Wrong frames.
+        n_bad: usize,
+    },
     /// The thread was late.
     #[error(
         "the thread was late: {n_late} of {n_frames} reads ended after the next conversion, which tears a frame that flows by \
@@ -164,6 +177,7 @@ impl ProofError {
             | ProofError::Id { chip, .. }
             | ProofError::Register { chip, .. }
             | ProofError::NoSync { chip, .. }
+            | ProofError::Echo { chip, .. }
             | ProofError::Noise { chip, .. }
             | ProofError::TestSignal { chip, .. }
             | ProofError::TestPeriod { chip, .. }

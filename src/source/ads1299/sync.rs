@@ -3,6 +3,7 @@
 
 use super::board::{Board, ReadMode};
 use super::budget::{Budget, KEEP_OUT_NS};
+use super::check::known_word;
 use super::clock::ConversionClock;
 use super::control::Control;
 use super::fault::ProofError;
@@ -54,7 +55,12 @@ pub(super) fn find(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u3
         // A slower clock forgives long wires; as long as a frame still fits between two conversions.
         let slower = clock_hz / 3 * 2;
         if !Budget::of(control.board, control.wire.effective_clock_hz(slower)).fits() || slower < 500_000 {
-            let (chip, first_byte, n_bad) = worst.unwrap_or((0, 0, 0));
+            let (chip, word, n_bad) = worst.unwrap_or((0, [0; 3], 0));
+            let first_byte = word[0];
+            if frame::in_sync(first_byte) {
+                let (read, wrote) = (word[2] & 0x0F, control.board.high_pins);
+                return Err(ProofError::Echo { chip, read, wrote, n_bad });
+            }
             return Err(ProofError::NoSync {
                 chip,
                 first_byte,
@@ -99,32 +105,34 @@ pub(super) fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board, readable:
     if board.layout.selects.iter().any(is_alone) { write_all(&mut control, &wanted, readable) } else { Ok(()) }
 }
 
-/// Reads [`SYNC_FRAMES`] frames; `None` when all nibbles were right, else the first chip that failed, what its first byte
-/// was, and in how many frames.
+/// Reads [`SYNC_FRAMES`] frames; `None` when all that is known of status words was right, else the first chip that failed, what
+/// its status word was, and in how many frames.
 fn count_bad(
     control: &mut Control<'_>,
     gap_bits: usize,
     clock_hz: u32,
     rate_hz: f64,
-) -> Result<Option<(usize, u8, usize)>, ProofError> {
+) -> Result<Option<(usize, [u8; 3], usize)>, ProofError> {
     let layout = &control.board.layout;
     let layout = Layout::new(layout.models.clone(), layout.topology, layout.selects.len(), gap_bits);
     let board = Board { layout, spi_clock_hz: clock_hz, ..control.board.clone() };
     let n_chips = board.layout.n_chips();
     let bad = count_bad_of(control, &board, n_chips, rate_hz)?;
-    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (byte, n_bad))| (chip, *byte, *n_bad)))
+    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (word, n_bad))| (chip, *word, *n_bad)))
 }
 
-/// Reads [`SYNC_FRAMES`] frames; for each part of a frame, the last wrong first byte and the number of them.
+/// Reads [`SYNC_FRAMES`] frames; for each part of a frame, the last wrong status word and the number of them. Of what stands
+/// behind the chips of a select the sync nibble alone is known.
 fn count_bad_of(
     control: &mut Control<'_>,
     board: &Board,
     n_parts: usize,
     rate_hz: f64,
-) -> Result<Vec<(u8, usize)>, ProofError> {
+) -> Result<Vec<([u8; 3], usize)>, ProofError> {
     let gpio = |error| ProofError::Wire { chip: 0, error };
     let mut bytes = vec![0_u8; board.layout.frame_bytes() + board.layout.selects.len() + 8];
-    let mut bad: Vec<(u8, usize)> = vec![(0, 0); n_parts];
+    let mut bad = vec![([0; 3], 0); n_parts];
+    let (known_mask, known) = known_word(board);
     drain(control.wire).map_err(gpio)?;
     control.start().map_err(gpio)?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a second")]
@@ -148,12 +156,14 @@ fn count_bad_of(
         for (select, place) in board.layout.selects.iter().enumerate() {
             let frame = read_frame(control.wire, board, select, &mut bytes)
                 .map_err(|error| ProofError::Wire { chip: place.first_chip, error })?;
-            for bit in &place.part_bits {
-                let mut first = [0];
-                frame::take_bits(frame, *bit, &mut first);
-                if !frame::in_sync(first[0]) {
-                    let (byte, n_bad) = &mut bad[part];
-                    (*byte, *n_bad) = (first[0], *n_bad + 1);
+            let n_chips = control.board.layout.selects[select].part_bits.len();
+            for (depth, bit) in place.part_bits.iter().enumerate() {
+                let mut word = [0; 3];
+                frame::take_bits(frame, *bit, &mut word);
+                let number = u32::from_be_bytes([0, word[0], word[1], word[2]]);
+                let echoes = depth >= n_chips || number & known_mask == known;
+                if !(frame::in_sync(word[0]) && echoes) {
+                    bad[part] = (word, bad[part].1 + 1);
                 }
                 part += 1;
             }

@@ -160,6 +160,16 @@ fn chips_down_a_row_that_do_not_show_their_registers_are_proven_by_their_data() 
 }
 
 #[test]
+fn a_chip_whose_registers_cannot_be_asked_must_echo_what_is_driven_out() {
+    let text = refused("high_pins = [4]", |setup| {
+        setup.readback = ChainReadback::Zeros;
+        let fault = Fault::WritesDropped { chip: 2, address: 0x14, n_writes: u32::MAX };
+        setup.faults = vec![Planned { when: When::PowerUp, fault }];
+    });
+    assert!(text.contains("chip 3: its GPIO pins read 0x0 in 100 of 100 frames, but 0x8 is driven out"), "{text}");
+}
+
+#[test]
 fn the_power_on_reset_is_over_before_reset_is_given() {
     // The rig looks at the end: RESET in it would be a rule broken.
     let rig = rig("", |setup| setup.powered_down = true);
