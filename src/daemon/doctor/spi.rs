@@ -5,14 +5,11 @@ use serde_json::json;
 use super::machine::Machine;
 use super::report::{Finding, Remedy, time_text};
 use super::rig::Rig;
-use crate::source::ads1299::bus::rp1_clock_hz;
+use crate::source::ads1299::bus::{BUFSIZ_MIN, rp1_clock_hz};
 use crate::source::ads1299::frame_time::FrameTime;
 
 /// What of the period should be left for waking up, or a measurement has to show that less will do.
 const SLACK_SHARE: f64 = 0.25;
-
-/// A segment takes a whole number of these in spidev's bounce area (Linux spidev, `ARCH_DMA_MINALIGN` on arm64).
-const ALIGN_BYTES: usize = 128;
 
 /// A round clock at which the bits alone take half the period, on the RP1 too; up to the 20 MHz that an ADS1299 takes.
 fn clock_that_fits_hz(time: &FrameTime) -> Option<u32> {
@@ -63,17 +60,15 @@ pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
 /// Whether spidev takes a transfer in one piece.
 pub(super) fn bufsiz(machine: &Machine, rig: &Rig) -> Vec<Finding> {
     const CHECK: &str = "spidev bufsiz";
-    let (Some(_), Some(budget)) = (&rig.hardware, &rig.budget) else { return Vec::new() };
-    let transfer_bytes = budget.n_bytes.div_ceil(budget.n_transfers);
-    let needed = transfer_bytes.next_multiple_of(ALIGN_BYTES);
-    let why = format!(
-        "spidev refuses a longer transfer, so no frame would come at all: {} are lost every second.",
-        rig.loss_per_s()
-    );
+    if rig.hardware.is_none() {
+        return Vec::new();
+    }
+    let needed = BUFSIZ_MIN;
+    let why = "spidev refuses a longer transfer, and biosigd to start where the longest would not fit.";
     let Some(bufsiz) = machine.number("/sys/module/spidev/parameters/bufsiz") else {
         return vec![Finding::skipped(CHECK, "the module spidev is not loaded, so its limit is not known")];
     };
-    let found = format!("{bufsiz} bytes; a transfer needs {needed}");
+    let found = format!("{bufsiz} bytes; the longest transfer needs {needed}");
     let figures = json!({"bufsiz": bufsiz, "needed": needed});
     let finding = if usize::try_from(bufsiz).is_ok_and(|bytes| bytes >= needed) {
         Finding::fine(CHECK, found, why)
@@ -134,11 +129,15 @@ mod tests {
     #[test]
     fn bufsiz_below_a_transfer_is_a_fault() {
         let fake = Fake::pi5();
-        assert_eq!(bufsiz(&fake.machine(), &fake::ads1299())[0].found, "4096 bytes; a transfer needs 128");
-        fake.file("sys/module/spidev/parameters/bufsiz", "64");
+        assert_eq!(bufsiz(&fake.machine(), &fake::ads1299())[0].found, "4096 bytes; the longest transfer needs 256");
+        // What the driver refuses.
+        fake.file("sys/module/spidev/parameters/bufsiz", "255");
         let finding = &bufsiz(&fake.machine(), &fake::ads1299())[0];
-        assert_eq!((finding.level, finding.found.as_str()), (Level::Fault, "64 bytes; a transfer needs 128"));
-        assert!(finding.why.contains("4000 frames of 32 channels are lost every second"), "{}", finding.why);
+        assert_eq!(
+            (finding.level, finding.found.as_str()),
+            (Level::Fault, "255 bytes; the longest transfer needs 256")
+        );
+        assert!(finding.why.contains("refuses"), "{}", finding.why);
         let empty = Fake::empty();
         assert_eq!(bufsiz(&empty.machine(), &fake::ads1299())[0].level, Level::Skipped);
         assert!(bufsiz(&fake.machine(), &fake::synthetic()).is_empty());

@@ -23,6 +23,7 @@ pub use self::chip::{HEADER_LABELS, chips_seen};
 pub use self::clock::{rp1_clock_hz, rp1_request_hz};
 pub use self::error::{BusError, SeenChip};
 pub use self::settings::{ChipChoice, Line, LinuxSettings};
+pub use self::spi::BUFSIZ_MIN;
 
 use self::chip::Chip;
 use self::drdy::Drdy;

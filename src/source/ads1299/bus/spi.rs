@@ -17,11 +17,15 @@ const CLOCK_HZ: u32 = 2_000_000;
 /// Chips of the longest chain.
 const CHIPS_MAX: usize = 8;
 
-/// The longest transfer: RDATA and one frame of 27 bytes of each chip.
-const TRANSFER_BYTES_MAX: usize = 1 + CHIPS_MAX * 27;
+/// The longest transfer: that in which start-up looks for a chip behind the last one.
+const TRANSFER_BYTES_MAX: usize = 1 // RDATA
+    + CHIPS_MAX * 27 // one frame of each chip
+    + 1 // a bit between chips
+    + 1; // the first byte behind them
 
-/// spidev rounds each transfer up to the alignment of DMA on arm64 (`ARCH_DMA_MINALIGN`).
-const BUFSIZ_MIN: usize = TRANSFER_BYTES_MAX.next_multiple_of(128);
+/// What spidev must take at once, for any board. It rounds each transfer up to the alignment of DMA on arm64
+/// (`ARCH_DMA_MINALIGN`).
+pub const BUFSIZ_MIN: usize = TRANSFER_BYTES_MAX.next_multiple_of(128);
 
 /// Opens the device of each select in SPI mode 1.
 pub(super) fn open_all(selects: &[(u8, u8)]) -> Result<Vec<Spi>, BusError> {
