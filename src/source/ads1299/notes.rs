@@ -124,6 +124,14 @@ pub enum Note {
         /// Conversions that passed.
         n_frames: u64,
     },
+    /// START took longer than it may, each time it was tried: the index may be off by a conversion, and chips behind several
+    /// selects may stand a conversion apart.
+    StartLate {
+        /// The next frame.
+        frame: u64,
+        /// From just before the first chip could hear it until the last one did, nanoseconds.
+        took_ns: u64,
+    },
     /// It could not be.
     SetUpFailed {
         /// Why.
@@ -274,6 +282,7 @@ impl Note {
             | Note::Missed { frame, .. }
             | Note::Wire { frame, .. }
             | Note::NoEdges { frame }
+            | Note::StartLate { frame, .. }
             | Note::SettingUp { frame }
             | Note::SetUp { frame, .. } => Some(frame),
             Note::SetUpFailed { .. } => None,
@@ -355,6 +364,12 @@ fn tell(note: &Note, stream: &Stream) {
         }
         Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),
         Note::NoEdges { frame } => tracing::error!("ads1299: no DRDY edges since frame {frame}"),
+        Note::StartLate { frame, took_ns } => tracing::warn!(
+            "ads1299: frame {frame}: START took {:.1} us, more than a quarter of a conversion, and did so each time: the index may be \
+             off by one, and chips of several selects may convert apart from each other; look at `start_line`, or at what holds the \
+             thread up",
+            *took_ns as f64 / 1e3
+        ),
         Note::SettingUp { frame } => {
             tracing::warn!("ads1299: the converter is set up again; frames from {frame} on are lost")
         }

@@ -132,6 +132,9 @@ impl Ads1299 {
             // RDATAC may follow, which must be over before the first DRDY.
             let is_over = ((control.wire.now_ns() - before_ns) as f64) < 3.0 * period_ns;
             let in_time = is_over && took_ns <= (START_DOUBT * period_ns.max(200_000.0)).min(0.6 * period_ns);
+            if !in_time && tries == START_TRIES {
+                self.notes.note(Note::StartLate { frame: self.next_frame, took_ns: after_ns - before_ns });
+            }
             if in_time || tries == START_TRIES {
                 return Ok((before_ns + settle_ns, last));
             }

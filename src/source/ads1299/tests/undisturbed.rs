@@ -2,6 +2,7 @@
 
 use super::rig::{rig, rig_held_up};
 use crate::source::Source;
+use crate::source::ads1299::notes::Note;
 
 #[test]
 fn every_board_delivers_every_conversion() {
@@ -26,6 +27,15 @@ fn every_board_delivers_every_conversion() {
         assert_eq!(rig.truth.counts().n_unread, 0, "{what}");
         assert_eq!(rig.told, [], "{what}");
     }
+}
+
+#[test]
+fn a_start_that_is_late_each_time_is_told() {
+    let mut rig = rig_held_up("", u32::MAX, |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    rig.source.start();
+    rig.run_until(100);
+    let late = |note: &&Note| matches!(note, Note::StartLate { frame: 0, took_ns } if *took_ns > 2_750_000);
+    assert_eq!(rig.told.iter().filter(late).count(), 1, "{:?}", rig.told);
 }
 
 #[test]
