@@ -138,7 +138,7 @@ pub enum Note {
         error: ProofError,
         /// Seconds until the next attempt.
         again_s: u64,
-        /// Other chips were, and convert: the next attempt is not before this one answers.
+        /// Other chips were, and convert: the next attempt comes not before that pause, nor before a chip that is silent answers.
         others_go_on: bool,
     },
 }
@@ -380,8 +380,8 @@ fn tell(note: &Note, stream: &Stream) {
             tracing::error!("ads1299: setting up failed: {error}; again in {again_s} s");
         }
         Note::SetUpFailed { error, again_s, others_go_on: true } => tracing::error!(
-            "ads1299: setting up failed: {error}; the other chips go on, what this one gives is flagged suspect; again in \
-             {again_s} s, or when it answers"
+            "ads1299: setting up failed: {error}; the other chips go on, what this one gives is flagged suspect; again after \
+             {again_s} s, as soon as it answers"
         ),
     }
 }
