@@ -19,8 +19,9 @@ use super::wire::{Edge, Shape, Wire, WireError};
 /// More bytes than eight chips of eight channels need, with a command and gap bits: 8 * 27 + 1 + 1.
 const FRAME_BYTES_MAX: usize = 224;
 
-/// The select rises this long after the last bit of a frame, at the least: 4 cycles of the clock (tSCCS). The kernel
-/// takes about 2.6 us by itself.
+/// How long the select is held after the last bit of a frame, beyond what the kernel takes by itself, about 2.6 us: no time is
+/// given away here, because tSCCS, 4 cycles of the clock or 1.95 us, is for commands to be understood. The zeros at the end of a
+/// frame are none, and RDATA was decoded long before.
 const HOLD_US: u16 = 0;
 
 /// What is sent while a frame is read: the command, or nothing, and zeros, which every chip ignores.
