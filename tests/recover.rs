@@ -265,6 +265,68 @@ fn a_finished_name_that_is_taken_is_not_replaced() {
 }
 
 #[test]
+fn what_a_recorder_left_that_was_killed_while_it_made_its_files() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for name in ["a.part.bdf", "a.part.json"] {
+        fs::write(dir.path().join(name), "").expect("writes");
+    }
+    assert!(says(dir.path()).contains("removed: data and sidecar were empty, nothing was recorded"));
+    assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 0);
+}
+
+/// Whatever was done to the files, nothing panics, and what is called recovered is well or is said to be damaged by `verify`.
+#[test]
+fn damaged_at_random() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = unfinished(dir.path(), "");
+    let whole = [file.clone(), file.with_extension("json")].map(|path| fs::read(path).expect("reads"));
+    let n_damages = if std::env::var_os("BIOSIGD_LONG").is_some() { 10_000 } else { 300 };
+    // A generator of Knuth's.
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % below.max(1)
+    };
+    for _ in 0..n_damages {
+        let mut bytes = whole.clone();
+        for _ in 0..=random(4) {
+            let of = &mut bytes[random(2)];
+            let at = random(of.len());
+            match random(4) {
+                0 => of.truncate(at),
+                1 => of.iter_mut().skip(at).take(random(600)).for_each(|byte| *byte = 0),
+                2 => of.extend_from_slice(&vec![b'9'; random(5000)]),
+                _ => of
+                    .iter_mut()
+                    .skip(at)
+                    .take(1 + random(12))
+                    .for_each(|byte| *byte = b"0129-,}{\"\x00\xff "[random(12)]),
+            }
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let to = dir.path().join("a.part.bdf");
+        fs::write(&to, &bytes[0]).expect("writes");
+        fs::write(dir.path().join("a.part.json"), &bytes[1]).expect("writes");
+        let mut out = Vec::new();
+        let first = recover(&[dir.path().to_owned()], &mut out);
+        if first.is_ok() {
+            for entry in fs::read_dir(dir.path()).expect("lists").flatten() {
+                if entry.path().extension().is_some_and(|end| end == "bdf") {
+                    drop(verify_file(&entry.path(), false).expect("opens"));
+                }
+            }
+        }
+        // Again: whatever it is now, it stays.
+        let listing = |dir: &Path| {
+            fs::read_dir(dir).expect("lists").flatten().map(|entry| fs::read(entry.path()).ok()).collect::<Vec<_>>()
+        };
+        let before = listing(dir.path());
+        drop(recover(&[dir.path().to_owned()], &mut Vec::new()));
+        assert_eq!(listing(dir.path()).len(), before.len(), "{}", String::from_utf8_lossy(&out));
+    }
+}
+
+#[test]
 fn exit_codes() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("x.part.bdf"), "no header").expect("writes");

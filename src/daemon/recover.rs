@@ -97,8 +97,9 @@ fn one(path: &Path, is_named: bool) -> Result<Vec<String>, RepairError> {
     let repaired = repair(path, is_named)?;
     let (names, mut lines) = match repaired {
         Some(repaired) => {
-            let named = format!("recovered: {}", repaired.names.data().display());
-            (repaired.names, std::iter::once(named).chain(repaired.lines).collect())
+            let data = repaired.names.data();
+            let named = data.exists().then(|| format!("recovered: {}", data.display()));
+            (repaired.names, named.into_iter().chain(repaired.lines).collect())
         }
         None => (names, Vec::new()),
     };

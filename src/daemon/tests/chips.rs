@@ -61,7 +61,8 @@ fn flags_gaps_markers_and_words_reach_everyone() {
         assert_eq!(marker["frame"].as_u64().unwrap() % RATE_HZ, TRIGGER);
     }
     shown(&daemon);
-    let file = dir.path().join(daemon.status()["recording"]["file"].as_str().unwrap());
+    // Its name once the stop has finished it.
+    let file = dir.path().join(daemon.status()["recording"]["file"].as_str().unwrap().replace(".part.bdf", ".bdf"));
     drop(client);
 
     for (consumer, account) in daemon.stop() {

@@ -5,6 +5,11 @@
 //! the sidecar follow. A process that is killed at any moment therefore loses the record in work and nothing else,
 //! and the file it leaves opens everywhere.
 //!
+//! A recording goes on in another file by time, by size, on request and after a long gap; where frames stand is decided by
+//! their count alone, never by a clock. Files are called `NAME.part.bdf` until they are finished (`names` has the order of
+//! the end); what a killed recorder or a power cut leaves, `repair` makes whole. What takes long after the end, and what is
+//! removed because it is old, is done by a thread of its own (`finisher`).
+//!
 //! What is lost before it comes here is filled with each channel's last code, annotated `BAD_ACQ_SKIP` and counted in
 //! the sidecar, so that frame `n` of the file is frame `first_frame + n` of `raw`, always. The status words of a converter's
 //! chips stand in the file as signals after the channels, one per chip; in filled frames they repeat the last word with the

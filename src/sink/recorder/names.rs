@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -164,6 +165,10 @@ pub(super) fn create(dir: &Path, base: &str) -> Result<(Names, [File; 2]), SinkE
         // Waits for a `recover` that is just looking at the empty file.
         if let Err(error) = flock(&data, FlockOperation::LockExclusive) {
             tracing::warn!("cannot lock {}: {error}; do not recover this folder while it runs", data_path.display());
+        }
+        // That one may have taken it for what a killed recorder left, and removed it.
+        if data.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
+            continue;
         }
         match create(&sidecar_path) {
             Ok(sidecar) => return Ok((names, [data, sidecar])),

@@ -26,6 +26,9 @@ use crate::edf::{Header, Signal, TalArea, parse_tals};
 const COUNT_AT: u64 = 236;
 const COUNT_BYTES: usize = 8;
 
+/// What eight characters can count.
+const RECORDS_MAX: u64 = 99_999_999;
+
 /// What a file system loses at once.
 const PAGE_BYTES: u64 = 4096;
 
@@ -39,8 +42,6 @@ pub struct Repaired {
     pub names: Names,
     /// What is to be said about it, one line each.
     pub lines: Vec<String>,
-    /// Whether a sidecar of ours is beside it.
-    pub has_account: bool,
 }
 
 /// Why nothing was done, or not all.
@@ -97,9 +98,7 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
     let file_bytes = data.metadata().map_err(refused("cannot see its size"))?.len();
     if file_bytes == 0 && is_part && sidecar.as_deref().is_none_or(|path| path.metadata().is_ok_and(|of| of.len() == 0))
     {
-        // Perhaps a recorder makes it just now.
-        let error = RepairError::Damaged("it is empty: nothing was recorded".to_owned());
-        return if is_named { Err(error) } else { Ok(None) };
+        return empty(names, sidecar, is_named);
     }
     let constant = parts.constant.take().filter(|constant| constant["first_frame"].is_u64());
     if constant.is_none() && !is_part && !is_named {
@@ -135,7 +134,20 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
         replace(&path, &layout(&first, &pairs, &constant)).map_err(refused("cannot write its sidecar"))?;
     }
     let names = if is_part { names.finish().map_err(refused("cannot rename it"))? } else { names };
-    Ok(Some(Repaired { names, lines, has_account: true }))
+    Ok(Some(Repaired { names, lines }))
+}
+
+/// A recorder was killed while it made its two files: there is nothing in them. It makes the sidecar after it has locked the
+/// data, and looks whether they are still there, so that none is removed under it. A data file alone may be anybody's.
+fn empty(names: Names, sidecar: Option<PathBuf>, is_named: bool) -> Result<Option<Repaired>, RepairError> {
+    let Some(sidecar) = sidecar else {
+        let error = RepairError::Damaged("it is empty: nothing was recorded".to_owned());
+        return if is_named { Err(error) } else { Ok(None) };
+    };
+    let removed = std::fs::remove_file(names.part_data()).and_then(|()| std::fs::remove_file(sidecar));
+    removed.map_err(refused("cannot remove it, which is empty"))?;
+    let lines = vec!["removed: data and sidecar were empty, nothing was recorded".to_owned()];
+    Ok(Some(Repaired { names, lines }))
 }
 
 /// The sidecar of a data file, under the name that belongs to it: a power cut may have come between the two renamings.
@@ -204,6 +216,9 @@ fn settle(
         write(&empty_record(header), header.header_bytes())?;
     }
     let count = n_records.max(1);
+    if count > RECORDS_MAX {
+        return Err(RepairError::Damaged(format!("it holds {count} records, more than a header can count")));
+    }
     if header.n_records != Some(count) {
         write(format!("{count:<COUNT_BYTES$}").as_bytes(), COUNT_AT)?;
     }
@@ -252,11 +267,13 @@ fn without_account(
             lines.push(format!("what is left of the sidecar is {}", kept.display()));
         }
         let names = names.finish().map_err(refused("cannot rename it"))?;
-        return Ok(Some(Repaired { names, lines, has_account: false }));
+        return Ok(Some(Repaired { names, lines }));
     }
     match header.n_records {
         Some(n_records) if n_records <= n_whole => Ok(None),
-        _ if n_whole == 0 => Err(RepairError::Damaged("it holds no whole record".to_owned())),
+        _ if n_whole == 0 || n_whole > RECORDS_MAX => {
+            Err(RepairError::Damaged("it holds no whole record, or more than a header can count".to_owned()))
+        }
         // A count that was never written, or speaks of more than there is: what is there is counted, and none of it removed.
         _ => {
             let count = format!("{n_whole:<COUNT_BYTES$}");
@@ -264,7 +281,7 @@ fn without_account(
             written.map_err(refused("cannot write it"))?;
             lines
                 .push(format!("the header now counts the {n_whole} whole records that are there; nothing was removed"));
-            Ok(Some(Repaired { names: names.clone(), lines, has_account: false }))
+            Ok(Some(Repaired { names: names.clone(), lines }))
         }
     }
 }
@@ -301,9 +318,9 @@ impl Account<'_> {
         let causes: Vec<(String, u64)> = ledger["lost"].as_object().map_or(Vec::new(), |lost| {
             lost.iter().map(|(cause, n)| (cause.clone(), n.as_u64().unwrap_or(0))).collect()
         });
-        let known: u64 = causes.iter().map(|(_, n)| n).sum();
+        let known = causes.iter().fold(0_u64, |sum, (_, n)| sum.saturating_add(*n));
         // Where records are missing that the sidecar speaks of, their gaps are missing, too.
-        let lost = if self.n_records < self.spoken { annotated } else { annotated.max(known) };
+        let lost = if self.n_records < self.spoken { annotated } else { annotated.max(known.min(frames)) };
         let mut causes = ledger::limit(causes, lost);
         let unknown = lost.saturating_sub(known);
         if unknown > 0 {
@@ -347,12 +364,13 @@ impl Account<'_> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
     fn annotated(&self, frames: u64, rate_hz: f64) -> io::Result<u64> {
         let frame_at = |ns: i64| ((ns as f64 * 1e-9 * rate_hz).round() as u64).min(frames);
-        let mut annotated = 0;
+        let mut annotated = 0_u64;
         each_annotation(self.header, self.data, self.n_records, |_, annotation| {
             if annotation.text == GAP_TEXT {
                 let start = (annotation.onset_ns as f64 * 1e-9 * rate_hz).round() as u64;
                 let length = (annotation.duration_ns.unwrap_or(0) as f64 * 1e-9 * rate_hz).round() as u64;
-                annotated += start.saturating_add(length).min(frames) - frame_at(annotation.onset_ns);
+                let here = start.saturating_add(length).min(frames) - frame_at(annotation.onset_ns);
+                annotated = annotated.saturating_add(here);
             }
             Ok(())
         })?;
