@@ -31,10 +31,10 @@ pub(super) fn clock(_: &Machine, rig: &Rig) -> Vec<Finding> {
     );
     let remedy = match clock_that_fits_hz(budget) {
         Some(hz) if hz > budget.clock_hz + 1 => Remedy::write(
-            "in [source] a faster clock, if the wires carry it; else a lower rate, or a second bus",
+            "in [source] a faster clock, if the wires carry it; else a lower rate, or fewer chips",
             format!("spi_clock_hz = {hz}"),
         ),
-        _ => Remedy::new("a lower rate, fewer chips on the bus, or a daisy chain instead of a transfer for each chip"),
+        _ => Remedy::new("a lower rate, fewer chips, or a daisy chain instead of a transfer for each chip"),
     };
     let figures = json!({
         "bytes": budget.n_bytes,

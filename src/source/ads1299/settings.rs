@@ -103,7 +103,7 @@ impl Check<'_, '_> {
         let mut buses: Vec<u8> = selects.iter().map(|(bus, _)| *bus).collect();
         buses.sort_unstable();
         buses.dedup();
-        self.must(buses.len() <= 2, "spi", "spi: at most two buses can be read within a conversion");
+        self.must(buses.len() <= 2, "spi", "spi: at most two buses, which are read one after the other");
         if selects.is_empty() { vec![(0, 0)] } else { selects }
     }
 
