@@ -1,5 +1,7 @@
-//! The whole fault menu at random, from a printed seed: at the end every conversion was delivered, some of them flagged, or
-//! is lost by the cause that the bench knows; and the same seed gives the same ledger.
+//! The fault menu at random, from a printed seed: at the end every conversion was delivered, some of them flagged, or is lost
+//! by the cause that the bench knows; and the same seed gives the same ledger. Left to tests of their own, where each strikes
+//! alone (`faults`, `rare_faults`, `lead_off`, `triggers`): BrownOut, ChannelStuck, Rail, ElectrodeOff, WrongId, WritesDropped,
+//! SdatacIgnored, StartBounces, Gpio, and wires that float low.
 //!
 //! Ten minutes on four chips in a row as a test; `BIOSIGD_SIMULATED_S=86400` makes it a day, `BIOSIGD_SEED` another one. Two minutes on
 //! boards that are wired or read in another way.
