@@ -222,6 +222,9 @@ impl Ads1299 {
         }
         let next_ns = self.reader.clock().instant_ns(frame.index + 1);
         if self.wire.now_ns() + ReadBack::TIME_NS > next_ns {
+            if self.read_back.starves() {
+                self.notes.note(Note::NotReadBack { frame: frame.index });
+            }
             return;
         }
         let mut control = Control { wire: &mut *self.wire, board: &self.board };

@@ -100,6 +100,11 @@ pub enum Note {
         /// Of those, conversions that only time tells of: no interrupt was counted for them.
         n_unseen: u64,
     },
+    /// For ten seconds no register was read back, because there was no time between two conversions.
+    NotReadBack {
+        /// The newest frame.
+        frame: u64,
+    },
     /// A transfer failed; the first of an episode.
     Wire {
         /// The conversion.
@@ -282,6 +287,7 @@ impl Note {
             | Note::Missed { frame, .. }
             | Note::Wire { frame, .. }
             | Note::NoEdges { frame }
+            | Note::NotReadBack { frame }
             | Note::StartLate { frame, .. }
             | Note::SettingUp { frame }
             | Note::SetUp { frame, .. } => Some(frame),
@@ -363,6 +369,11 @@ fn tell(note: &Note, stream: &Stream) {
             );
         }
         Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),
+        Note::NotReadBack { frame } => {
+            tracing::warn!(
+                "ads1299: frame {frame}: no time is left to read registers back: one that changes is not found by that"
+            );
+        }
         Note::NoEdges { frame } => tracing::error!("ads1299: no DRDY edges since frame {frame}"),
         Note::StartLate { frame, took_ns } => tracing::warn!(
             "ads1299: frame {frame}: START took {:.1} us, more than a quarter of a conversion, and did so each time: the index may be \

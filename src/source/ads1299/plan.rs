@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::board::Board;
+use super::board::{Board, ReadMode};
 use super::budget::{Budget, KEEP_OUT_NS};
 use super::bus::{self, BusError, ChipChoice, LinuxSettings};
 use super::chain::{Ads1299, OpenWire, Patience};
 use super::frame_time::FrameTime;
 use super::keys::{Bus, KEYS};
 use super::layout::Topology;
+use super::readback::ReadBack;
 use super::settings::{self, Checked};
 use super::simulation::Simulation;
 use super::wire::Wire;
@@ -170,7 +171,14 @@ impl Ads1299Plan {
             us if us > 0.0 => format!("{us:.1} us are left for waking up"),
             us => format!("{:.1} us too many: conversions would be missed, if the estimate is right", -us),
         };
-        format!("a frame on a Pi 5, which makes {} Hz of {asked_hz}: {time}; {left}", time.clock_hz)
+        let look_us = ReadBack::TIME_NS as f64 / 1e3;
+        let starves = self.board.read_mode == ReadMode::Rdata && time.left_us() < look_us;
+        let read_back = if starves {
+            format!("; no register is read back in the run, which takes {look_us:.0} us more")
+        } else {
+            String::new()
+        };
+        format!("a frame on a Pi 5, which makes {} Hz of {asked_hz}: {time}; {left}{read_back}", time.clock_hz)
     }
 }
 

@@ -22,7 +22,13 @@ pub(super) struct ReadBack {
     proven: Vec<u64>,
     /// So many places were right, one after the other, none of them passed over.
     n_right: usize,
+    /// So many frames in a row would have been the next look's, and there was no time for it; so many are told, once.
+    n_starved: u64,
+    starved_max: u64,
 }
+
+/// This long without time for a look, and it is told, seconds.
+const STARVED_S: f64 = 10.0;
 
 impl ReadBack {
     /// What a look takes at most: three bytes at 2 MHz, the hold, and the kernel's part.
@@ -41,12 +47,14 @@ impl ReadBack {
                 |address: &usize| compared_bits(*address, wanted[*address]) & model.present_bits(*address) != 0;
             places.extend((0..N_REGISTERS).filter(compared).map(|address| (chip, address)));
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "frames of a second at most")]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "frames of seconds")]
         let every = (board.rate_hz * ROUND_S / places.len().max(1) as f64) as u64;
         ReadBack {
             readable: readable.to_vec(),
             proven: vec![0; places.len()],
             n_right: 0,
+            n_starved: 0,
+            starved_max: (STARVED_S * board.rate_hz) as u64,
             places,
             next: 0,
             every: every.max(1),
@@ -64,6 +72,15 @@ impl ReadBack {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn is_due(&self, frame: u64) -> bool {
         frame >= self.next_frame && !self.places.is_empty()
+    }
+
+    /// Takes note that there was no time for a look that was due. True once, where there never was for ten seconds: the time between
+    /// two conversions is too short for it.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn starves(&mut self) -> bool {
+        self.n_starved += 1;
+        self.n_starved == self.starved_max
     }
 
     /// All registers are as they should be at `frame`.
@@ -104,6 +121,8 @@ impl ReadBack {
             self.n_right = 0;
         }
         self.next = next;
+        // A look there was: what is missing now and then is not told.
+        self.n_starved = self.starved_max;
         let (chip, address) = self.places[self.next];
         let wanted = wanted[chip][address];
         let mask = compared_bits(address, wanted) & control.board.layout.models[chip].present_bits(address);

@@ -173,7 +173,7 @@ fn what_a_frame_takes_has_the_kernel_in_it_as_doctor_has() {
     let cascade = "topology = \"cascade\"\nspi = [\"0.0\", \"0.1\", \"1.0\", \"1.1\"]\nspi_clock_hz = 8400000\n";
     let expected = "a frame on a Pi 5, which makes 8333333 Hz of 8400000: 112 bytes at 8.333 MHz 107.5 us + 4 transfers byte by byte \
                     about 239.2 us + 2.0 us before the next edge = 348.7 of 250.0 us; 98.7 us too many: conversions would be \
-                    missed, if the estimate is right";
+                    missed, if the estimate is right; no register is read back in the run, which takes 50 us more";
     assert_eq!(sum(cascade), expected);
     assert_eq!(sum(&format!("bus = \"spidev\"\ndrdy_line = 17\n{cascade}")), expected);
     assert!(

@@ -30,6 +30,21 @@ fn every_board_delivers_every_conversion() {
 }
 
 #[test]
+fn that_no_time_is_left_to_read_registers_back_is_told_once() {
+    let n_told = |text: &str, rate: u64| {
+        let mut rig = rig(text, |_| {}).unwrap();
+        rig.source.start();
+        rig.run_until(25 * rate);
+        let is_it = |note: &&Note| matches!(note, Note::NotReadBack { .. });
+        rig.told.iter().filter(is_it).count()
+    };
+    assert_eq!(n_told("n_chips = 1\nclock = \"internal\"\nrate_hz = 16000\nspi_clock_hz = 20000000", 16_000), 1);
+    assert_eq!(n_told("topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 2000", 2000), 0);
+    assert_eq!(n_told("", 4000), 0);
+    assert_eq!(n_told("read_mode = \"rdatac\"\nrate_hz = 1000", 1000), 0);
+}
+
+#[test]
 fn a_start_that_is_late_each_time_is_told() {
     let mut rig = rig_held_up("", u32::MAX, |_| {}).unwrap_or_else(|error| panic!("{error}"));
     rig.source.start();
