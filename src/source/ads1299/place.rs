@@ -142,6 +142,10 @@ impl Ads1299 {
         let mut row = findings[chip + 1..=chip + n_row].iter();
         let first = row.next().copied().flatten();
         slip_of(first)?;
+        // A chip that is bad anyway may look like anything.
+        if self.trouble.distrusted[chip + 1] || self.accounts[chip + 1].full {
+            return None;
+        }
         let is_moved =
             |finding: &Option<Finding>| matches!(finding.and_then(|finding| finding.doubt), Some(Doubt::Sync { .. }));
         row.all(is_moved).then_some(first?.doubt?)
