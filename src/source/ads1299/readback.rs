@@ -48,13 +48,14 @@ impl ReadBack {
             places.extend((0..N_REGISTERS).filter(compared).map(|address| (chip, address)));
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "frames of seconds")]
-        let every = (board.rate_hz * ROUND_S / places.len().max(1) as f64) as u64;
+        let [every, starved_max] = [board.rate_hz * ROUND_S / places.len().max(1) as f64, board.rate_hz * STARVED_S]
+            .map(|n_frames| n_frames as u64);
         ReadBack {
             readable: readable.to_vec(),
             proven: vec![0; places.len()],
             n_right: 0,
             n_starved: 0,
-            starved_max: (STARVED_S * board.rate_hz) as u64,
+            starved_max,
             places,
             next: 0,
             every: every.max(1),
