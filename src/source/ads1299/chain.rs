@@ -162,10 +162,18 @@ impl Ads1299 {
                 self.trouble.reopen = true;
                 self.hurry();
                 // A line that refuses at once would be asked again at once, for as long as the pause takes.
-                self.wire.wait_until(self.reader.clock().next_ns(self.wire.now_ns()));
+                self.wire.wait_until(self.wire.now_ns() + self.period_ns());
             }
         }
         None
+    }
+
+    /// The time of a conversion.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
+    fn period_ns(&self) -> u64 {
+        self.reader.clock().period_ns() as u64
     }
 
     /// Counts what lies between the last placed frame and this one as lost.

@@ -94,15 +94,6 @@ impl ConversionClock {
         self.base_ns.wrapping_add_signed((self.phase_ns + periods * self.period_ns).round() as i64)
     }
 
-    /// When the conversion after `at_ns` is due.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    #[must_use]
-    pub(super) fn next_ns(&self, at_ns: u64) -> u64 {
-        // Never the instant itself, whatever rounding makes of it.
-        self.instant_ns(self.newest_at(at_ns, 0.0) + 1).max(at_ns + 1000)
-    }
-
     /// Takes an edge in that was stamped at `at_ns`, `n_interrupts` after the one before; answers the conversion that it
     /// announces.
     ///
