@@ -201,6 +201,11 @@ impl Reader {
                 // An edge that announces nothing new.
                 continue;
             }
+            if first.saturating_sub(self.edge_index) >= SILENT_MIN {
+                // Time alone says that there were conversions: chips that stand still have nothing to be read, and would have
+                // what they never made counted as missed. The next edge tells, or none comes.
+                continue;
+            }
             let slot = self.free_slot();
             let (last, ended) = match self.transfer(wire, board, slot, first) {
                 Ok((last, ended)) => (last.max(first), ended),

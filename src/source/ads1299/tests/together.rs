@@ -1,6 +1,7 @@
 //! Faults that spoil together what neither does alone, as the mixed run found them.
 
 use super::rig::{Rig, rig};
+use crate::block::Cause;
 use crate::source::Source;
 use crate::source::ads1299::simulated::{Fault, Planned, When, Which};
 
@@ -31,4 +32,16 @@ fn a_late_read_that_meets_a_chip_which_streams_spoils_those_behind_it_alone() {
     assert_eq!(rig.n_flagged_of[1], 0, "what stands before it in the row is what it was");
     let spoiled = rig.n_flagged_of[3];
     assert!((10..=40).contains(&spoiled), "{spoiled} frames of the one behind it");
+}
+
+#[test]
+fn a_thread_that_wakes_while_chips_stand_still_counts_no_conversions_that_were_never_made() {
+    // It sleeps from here for 6256 conversions, of which the chips make the first 5000, and no more until after it woke.
+    let at = 4001;
+    let no_clock = |n| (at + 5000, Fault::NoClock { chips: Which::All, n });
+    for n in [1500, 3000, 6000] {
+        let rig = run(&[(at, Fault::WakeLate { us: 1_564_000 }), no_clock(n)], 40_000);
+        let [missed, reinit] = [Cause::Missed, Cause::Reinit].map(|cause| rig.lost(cause));
+        assert!((4990..5010).contains(&missed) && reinit >= n, "{n}: {missed} {reinit}: {:?}", rig.told);
+    }
 }
