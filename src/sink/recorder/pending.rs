@@ -113,7 +113,7 @@ impl Pending {
 
     /// Markers that wait.
     pub(super) fn markers_waiting(&self) -> usize {
-        self.markers.len()
+        self.markers.len() + self.later.len()
     }
 
     /// Markers that were dropped.
