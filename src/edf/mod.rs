@@ -1,5 +1,6 @@
 //! The file format: headers and annotations of EDF, EDF+, BDF and BDF+, both ways. Pure: it knows bytes and
-//! numbers, no files, no clocks, no daemon. The recorder writes with it; the replay source and `verify` read.
+//! numbers, no files, no clocks, no daemon. The recorder writes with it; the replay source and `verify` read; `convert`
+//! does both.
 //!
 //! A file is a header of `256 * (n_signals + 1)` ASCII bytes, then data records of equal length. A record holds the
 //! samples of signal 0, then those of signal 1, and so on (channel-major), two bytes each in EDF, three in BDF,
@@ -24,4 +25,4 @@ pub use decimal::{exact_in, format_ns, nearest_in, parse_ns};
 pub use error::{EdfError, Place};
 pub use format::Format;
 pub use header::{Header, RECORD_BYTES_MAX, SIGNALS_MAX, STATUS_LABEL, STATUS_UNIT, Signal};
-pub use samples::decode;
+pub use samples::{decode, encode};
