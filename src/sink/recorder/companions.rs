@@ -6,8 +6,6 @@
 //! where the daemon ends before that is done, `recover` and the next start do it. Reading back has a merit of its own:
 //! the sum is of what the disk holds.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::num::NonZeroU64;
@@ -19,10 +17,10 @@ use rustix::fs::{Advice, fadvise};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::events::{Events, cell};
 use super::names::{Names, exists, lock};
-use super::pending::{GAP_TEXT, WAITING_MAX};
 use super::sidecar;
-use crate::edf::{Annotation, Header, Signal, format_ns, parse_tals};
+use crate::edf::{Annotation, Header, Signal, parse_tals};
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -94,54 +92,15 @@ fn channels(out: &mut dyn Write, header: &Header, sidecar: &Value) -> io::Result
     Ok(())
 }
 
-/// An event, ordered by its onset, then as the file has it.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Event {
-    onset_ns: i64,
-    number: u64,
-    duration_ns: Option<i64>,
-    text: String,
-}
-
-/// `*_events.tsv` (BIDS 1.10): gaps and markers by onset. An annotation waits for at most [`WAITING_MAX`] others of each
-/// kind before it is written, so that a heap of twice as many brings them into order, however long the file is.
+/// `*_events.tsv`: the gaps and markers of the data file.
 fn events(out: &mut dyn Write, header: &Header, data: &File, sidecar: &Value) -> io::Result<()> {
-    writeln!(out, "onset\tduration\tsample\ttrial_type\tvalue")?;
     let frames = header.signals.iter().find(|signal| !signal.is_annotations());
     let rate_hz = frames.map_or(0.0, |signal| signal.samples_per_record as f64 / header.record_duration_s);
     let n_records = sidecar["records"].as_u64().unwrap_or(0);
-    let mut heap = BinaryHeap::new();
-    let mut number = 0;
-    each_annotation(header, data, n_records, |_, annotation| {
-        number += 1;
-        let Annotation { onset_ns, duration_ns, text } = annotation;
-        heap.push(Reverse(Event { onset_ns, number, duration_ns, text }));
-        if heap.len() > 2 * WAITING_MAX {
-            heap.pop().map_or(Ok(()), |Reverse(event)| row(out, &event, rate_hz))?;
-        }
-        Ok(())
-    })?;
-    while let Some(Reverse(event)) = heap.pop() {
-        row(out, &event, rate_hz)?;
-    }
-    Ok(())
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the cast saturates")]
-fn row(out: &mut dyn Write, event: &Event, rate_hz: f64) -> io::Result<()> {
-    let sample = (event.onset_ns as f64 * 1e-9 * rate_hz).round() as i64;
-    let duration = event.duration_ns.map_or("n/a".to_owned(), format_ns);
-    // A trigger's code is a number; BIDS has a column of its own for it.
-    let value = event.text.trim().parse::<i64>().map_or("n/a".to_owned(), |value| value.to_string());
-    let kind = if event.text == GAP_TEXT { GAP_TEXT.to_owned() } else { cell(&event.text) };
-    writeln!(out, "{}\t{duration}\t{sample}\t{kind}\t{value}", format_ns(event.onset_ns).trim_start_matches('+'))
-}
-
-/// A text as one cell of a table.
-fn cell(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let text = text.trim();
-    if text.is_empty() { "n/a".to_owned() } else { text.to_owned() }
+    // A recording of ours begins at 0.
+    let mut events = Events::new(out, rate_hz, 0)?;
+    each_annotation(header, data, n_records, |_, annotation| events.push(out, annotation))?;
+    events.finish(out)
 }
 
 /// Reads the annotations of the first `n_records`, with the number of their record.

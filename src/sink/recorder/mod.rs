@@ -23,6 +23,7 @@
 mod clock;
 mod companions;
 mod describe;
+mod events;
 mod file;
 mod finisher;
 mod header;

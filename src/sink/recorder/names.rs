@@ -202,7 +202,7 @@ pub(super) fn lock(data: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] where there is such a file, others as the system has them.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // A file system that does not know the flag: nearly as good, since names are ours alone.
         Err(Errno::INVAL | Errno::NOSYS) if exists(to) => Err(ErrorKind::AlreadyExists.into()),
@@ -212,7 +212,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Whether anything has this name, a link to nowhere included.
-pub(super) fn exists(path: &Path) -> bool {
+pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 

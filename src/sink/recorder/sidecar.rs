@@ -156,7 +156,7 @@ impl Parts {
 }
 
 /// The bytes of a sidecar; no more than one of ours has, whatever somebody put there.
-pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(SIDECAR_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)

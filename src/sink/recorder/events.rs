@@ -1,0 +1,80 @@
+//! The rows of `*_events.tsv` (BIDS 1.10): gaps and markers by onset, as the recorder and `convert` write them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Write};
+
+use super::pending::{GAP_TEXT, WAITING_MAX};
+use crate::edf::{Annotation, TEXT_BYTES_MAX, format_ns};
+
+/// Bytes of texts that wait to be brought into order: as many as ours can have. Those of others may be as long as their
+/// records; what does not wait long enough only loses its place.
+const WAITING_BYTES_MAX: usize = 2 * WAITING_MAX * TEXT_BYTES_MAX;
+
+/// An event, ordered by its onset, then as the file has it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    onset_ns: i64,
+    number: u64,
+    duration_ns: Option<i64>,
+    text: String,
+}
+
+/// Annotations on their way into the table. In a recording of ours one waits for at most [`WAITING_MAX`] others of each
+/// kind before it is written, so that a heap of twice as many brings them into order, however long the file is.
+#[derive(Debug)]
+pub(crate) struct Events {
+    rate_hz: f64,
+    start_ns: i64,
+    number: u64,
+    text_bytes: usize,
+    heap: BinaryHeap<Reverse<Event>>,
+}
+
+impl Events {
+    /// Writes the table's first line. `start_ns` is the onset of the file's first frame.
+    pub(crate) fn new(out: &mut dyn Write, rate_hz: f64, start_ns: i64) -> io::Result<Events> {
+        writeln!(out, "onset\tduration\tsample\ttrial_type\tvalue")?;
+        Ok(Events { rate_hz, start_ns, number: 0, text_bytes: 0, heap: BinaryHeap::new() })
+    }
+
+    /// Takes the next annotation of the file.
+    pub(crate) fn push(&mut self, out: &mut dyn Write, annotation: Annotation) -> io::Result<()> {
+        self.number += 1;
+        let Annotation { onset_ns, duration_ns, text } = annotation;
+        self.text_bytes += text.len();
+        self.heap.push(Reverse(Event { onset_ns, number: self.number, duration_ns, text }));
+        while self.heap.len() > 2 * WAITING_MAX || self.text_bytes > WAITING_BYTES_MAX {
+            self.pop(out)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what still waits.
+    pub(crate) fn finish(mut self, out: &mut dyn Write) -> io::Result<()> {
+        while !self.heap.is_empty() {
+            self.pop(out)?;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the cast saturates")]
+    fn pop(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(Reverse(event)) = self.heap.pop() else { return Ok(()) };
+        self.text_bytes -= event.text.len();
+        let since_start_ns = event.onset_ns.saturating_sub(self.start_ns);
+        let sample = (since_start_ns as f64 * 1e-9 * self.rate_hz).round() as i64;
+        let duration = event.duration_ns.map_or("n/a".to_owned(), format_ns);
+        // A trigger's code is a number; BIDS has a column of its own for it.
+        let value = event.text.trim().parse::<i64>().map_or("n/a".to_owned(), |value| value.to_string());
+        let kind = if event.text == GAP_TEXT { GAP_TEXT.to_owned() } else { cell(&event.text) };
+        writeln!(out, "{}\t{duration}\t{sample}\t{kind}\t{value}", format_ns(event.onset_ns))
+    }
+}
+
+/// A text as one cell of a table.
+pub(super) fn cell(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = text.trim();
+    if text.is_empty() { "n/a".to_owned() } else { text.to_owned() }
+}
