@@ -13,7 +13,7 @@ use std::process::Command;
 use source::{File, Use, files, root};
 
 /// What each folder of `src/` may import of ours (design, section 7). `edf`, the file format, is pure; the source, the
-/// recorder and `verify` share it.
+/// recorder, `verify` and `convert` share it.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("block", &[]),
     ("config", &[]),

@@ -4,9 +4,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lexopt::prelude::*;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::convert::{self, Target, Values};
 use super::doctor::Request;
 use super::settings::Level;
 use super::{Failure, doctor, kinds, load, log, plan, run};
@@ -20,11 +24,15 @@ usage: biosigd [run] [-c FILE]           the daemon
        biosigd kinds                     every source, stage and section with its keys
        biosigd verify [--counter] FILE.. reads recordings back and checks their ledgers
        biosigd recover PATH..            makes recordings whole that were not finished (files, or all in a directory)
+       biosigd convert [--codes] IN OUT  a BDF or EDF recording as OUT: .bdf, .edf or .csv (in units, or codes)
        biosigd doctor [-c FILE] [--json] [--seconds N]
                                          what on this machine would cost samples, each with its remedy
        biosigd --version | --help
 
 Without -c: /etc/biosigd/biosigd.toml if it exists, else four simulated ADS1299, 32 channels at 4 kHz.
+
+convert changes no sample: what OUT cannot hold is refused. It never replaces a file, and leaves none when it fails. A .csv
+has gaps and markers in OUT_events.tsv beside it.
 
 doctor measures the disk and the wake-up latency for N seconds each, 3 unless told, and opens no converter. Beside a
 daemon that runs it measures only when N is given. It ends with 0 (fine, or warnings alone) or 69 (a fault: frames would
@@ -41,6 +49,7 @@ enum Command {
     Kinds,
     Verify { files: Vec<PathBuf>, counter: bool },
     Recover(Vec<PathBuf>),
+    Convert(convert::Request),
     Doctor { file: Option<PathBuf>, request: Request },
     Version,
     Help,
@@ -72,7 +81,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let usage = |error: lexopt::Error| Failure::Usage(error.to_string());
     let (mut command, mut file, mut files, mut counter) = (None::<String>, None, Vec::new(), false);
-    let (mut json, mut seconds) = (false, None);
+    let (mut json, mut seconds, mut values) = (false, None, None);
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -85,6 +94,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             }
             Long("counter") => counter = true,
             Long("json") => json = true,
+            Long("codes") => values = Some(Values::Codes),
+            Long("units") => values = Some(Values::Units),
             Long("seconds") => seconds = Some(seconds_of(&parser.value().map_err(usage)?)?),
             Value(value) if command.is_none() => command = Some(value.to_string_lossy().into_owned()),
             Value(value) => files.push(PathBuf::from(value)),
@@ -95,11 +106,14 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let verifies = command == "verify";
     let examines = command == "doctor";
     let configures = examines || command == "run" || command == "check";
-    let recovers = command == "recover";
-    if recovers && counter {
-        return Err(Failure::Usage("`recover` takes no --counter".to_owned()));
+    let (recovers, converts) = (command == "recover", command == "convert");
+    if (recovers || converts) && counter {
+        return Err(Failure::Usage(format!("`{command}` takes no --counter")));
     }
-    if !verifies && !recovers && (counter || !files.is_empty()) {
+    if !converts && values.is_some() {
+        return Err(Failure::Usage(format!("`{command}` takes no --codes and no --units")));
+    }
+    if !verifies && !recovers && !converts && (counter || !files.is_empty()) {
         return Err(Failure::Usage(format!("`{command}` takes no FILE and no --counter")));
     }
     if !examines && (json || seconds.is_some()) {
@@ -117,11 +131,39 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
         "verify" => Ok(Command::Verify { files, counter }),
         "recover" if files.is_empty() => Err(Failure::Usage("`recover` needs a PATH".to_owned())),
         "recover" => Ok(Command::Recover(files)),
+        "convert" => Ok(Command::Convert(conversion(files, values)?)),
         other => {
-            let known = "run, check, kinds, verify, recover, doctor";
+            let known = "run, check, kinds, verify, recover, convert, doctor";
             Err(Failure::Usage(format!("there is no command `{other}`; known: {known}")))
         }
     }
+}
+
+/// IN and OUT, and what OUT's ending says.
+fn conversion(files: Vec<PathBuf>, values: Option<Values>) -> Result<convert::Request, Failure> {
+    let Ok([input, output]) = <[PathBuf; 2]>::try_from(files) else {
+        return Err(Failure::Usage("`convert` needs IN and OUT, and no more".to_owned()));
+    };
+    let Some(target) = Target::of(&output) else {
+        let output = output.display();
+        return Err(Failure::Usage(format!(
+            "OUT must end in .bdf, .edf or .csv, which says what is written: {output}"
+        )));
+    };
+    if values.is_some() && target != Target::Csv {
+        return Err(Failure::Usage("--codes and --units are for a .csv; .bdf and .edf hold both".to_owned()));
+    }
+    Ok(convert::Request { input, output, target, values: values.unwrap_or(Values::Units) })
+}
+
+/// Converts until it is done or a signal comes, so that nothing is left where somebody gave up.
+fn convert(request: &convert::Request) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let registered = signal_hook::flag::register(signal, Arc::clone(&stop));
+        registered.map_err(|source| Failure::System { what: "cannot wait for signals", source })?;
+    }
+    Ok(convert::convert(request, &stop, &mut std::io::stdout())?)
 }
 
 /// The value of `--seconds`; written so that NaN is refused.
@@ -140,6 +182,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Kinds => print(&kinds::kinds()),
         Command::Verify { files, counter } => Ok(super::verify::verify(&files, counter, &mut std::io::stdout())?),
         Command::Recover(paths) => Ok(super::recover::recover(&paths, &mut std::io::stdout())?),
+        Command::Convert(request) => convert(&request),
         Command::Doctor { file, request } => doctor::doctor(file.as_deref(), &request, &mut std::io::stdout()),
         Command::Version => print(&format!("biosigd {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Help => print(HELP),

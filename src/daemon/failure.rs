@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::convert::ConvertError;
 use super::recover::RecoverError;
 use super::verify::VerifyError;
 use crate::config::Mistakes;
@@ -58,6 +59,9 @@ pub enum Failure {
     /// A recording could not be made whole.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// A recording could not be converted.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
     /// This machine would lose frames, as `doctor` found.
     #[error("{n_faults} {}: this machine would lose frames", if *n_faults == 1 { "fault" } else { "faults" })]
     Unfit {
@@ -92,6 +96,7 @@ impl Failure {
             Failure::Recover(RecoverError::NoInput { .. }) => 66,
             Failure::Recover(RecoverError::Refused { .. }) => 73,
             Failure::Recover(RecoverError::Output(_)) => 74,
+            Failure::Convert(error) => convert_code(error),
             Failure::NoConfig { source, .. } if source.kind() == NotFound => 66,
             Failure::Port { .. } | Failure::Unfit { .. } => 69,
             Failure::Internal(_) | Failure::System { .. } => 70,
@@ -103,6 +108,16 @@ impl Failure {
             Failure::NoConfig { .. } => 66,
             Failure::Config(_) => 78,
         })
+    }
+}
+
+fn convert_code(error: &ConvertError) -> u8 {
+    match error {
+        ConvertError::Unusable { .. } => 65,
+        ConvertError::NoInput { .. } => 66,
+        ConvertError::Exists { .. } | ConvertError::Create { .. } => 73,
+        ConvertError::Read { .. } | ConvertError::Write { .. } | ConvertError::Report(_) => 74,
+        ConvertError::Stopped { .. } => 74,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chains;
 pub mod cli;
+pub mod convert;
 mod converter;
 mod doctor;
 mod events;

@@ -43,11 +43,14 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 pub use companions::{Summing, complete};
+pub(crate) use events::Events;
 pub use finisher::lowest_priority;
 pub use names::{Names, PART_ENDING};
+pub(crate) use names::{exists, rename};
 pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
 pub use repair::{RepairError, Repaired, repair};
 pub use retain::{Keep, Retainer};
+pub(crate) use sidecar::read as read_sidecar;
 pub use template::FileName;
 
 use self::file::Space;
