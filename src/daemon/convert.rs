@@ -10,8 +10,8 @@
 //!
 //! A plain file (no `+`) stays plain: its patient's field is free text, with which readers refuse a `+` file.
 //!
-//! What is deliberately absent: reading CSV, which has no ranges; `.raw`, which the recorder does not write; changing rates or ranges, which would change samples;
-//! sidecars, whose ledger speaks of the file it was written for.
+//! What is deliberately absent: reading CSV, which has no ranges; `.raw`, which the recorder does not write; changing rates
+//! or ranges, which would change samples; sidecars, whose ledger speaks of the file it was written for.
 
 mod annotations;
 mod csv;
