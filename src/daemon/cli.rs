@@ -32,7 +32,7 @@ usage: biosigd [run] [-c FILE]           the daemon
 Without -c: /etc/biosigd/biosigd.toml if it exists, else four simulated ADS1299, 32 channels at 4 kHz.
 
 convert changes no sample: what OUT cannot hold is refused. It never replaces a file, and leaves none when it fails. A .csv
-has gaps and markers in OUT_events.tsv beside it.
+has values in units (--units, the default) or codes (--codes), and gaps and markers in OUT_events.tsv beside it.
 
 doctor measures the disk and the wake-up latency for N seconds each, 3 unless told, and opens no converter. Beside a
 daemon that runs it measures only when N is given. It ends with 0 (fine, or warnings alone) or 69 (a fault: frames would
