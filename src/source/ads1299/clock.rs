@@ -11,9 +11,6 @@
 /// is 2 ppm.
 const WINDOW: u64 = 4096;
 
-/// How far, as a part of the period, an edge may stand before its conversion's estimate and still be on time.
-const GUARD: f64 = 0.03;
-
 /// Doubt about the phase, as a part of the period; but at least [`GUARD_NS_MIN`]. The estimate is later than the converter by
 /// what interrupts take at the least, and by some of what they vary.
 const DOUBT: f64 = 0.06;
@@ -126,7 +123,7 @@ impl ConversionClock {
         if (periods - n_interrupts as f64).abs() < (EARLY + drift).min(0.5) {
             return self.index + n_interrupts;
         }
-        let guard = (GUARD + drift).min(0.5);
+        let guard = (self.guard() + drift).min(0.5);
         let (late, early) = (self.newest_at(at_ns, guard), self.newest_at(at_ns, guard.max(EARLY)));
         if late != early && self.index + n_interrupts != early { late } else { early }
     }
@@ -224,6 +221,22 @@ mod tests {
             // The converter has drifted while nobody looked.
             let slept_ns = (6250.0 * PERIOD * (1.0 - ppm * 1e-6)) as u64;
             assert_eq!(clock.edge(true_ns(9_999, 0.0) + slept_ns, 6251), 16_249, "{ppm} ppm");
+        }
+    }
+
+    #[test]
+    fn after_edges_that_were_lost_one_that_is_not_late_is_not_taken_for_the_one_before() {
+        for lost in [2, 3, 5] {
+            let mut clock = ConversionClock::new(PERIOD, 0, true_ns(0, 0.0));
+            for index in 1..2000_u64 {
+                // Spread over 30 us: the estimate stands some microseconds behind the earliest.
+                let spread = index.wrapping_mul(0x9E37_79B9) % 30_000;
+                assert_eq!(clock.edge(true_ns(index, 0.0) + spread, 1), index);
+            }
+            let (late_1, late_2) =
+                (clock.edge(true_ns(2000, 0.0) + 30_000, 1), clock.edge(true_ns(2001, 0.0) + 30_000, 1));
+            assert_eq!((late_1, late_2), (2000, 2001));
+            assert_eq!(clock.edge(true_ns(2002 + lost, 0.0), 1), 2002 + lost, "{lost} lost");
         }
     }
 
