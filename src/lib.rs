@@ -9,12 +9,13 @@
 //! |---|---|---|
 //! | [`block`] | the words of the trade: streams, blocks, slabs, causes of loss, markers | nothing of ours |
 //! | [`edf`] | the file format EDF/BDF, both ways | nothing of ours |
+//! | [`mod@format`] | the four formats of a recording, one trait to write and one reader | block, edf |
 //! | [`config`] | TOML to checked values, and every message about a file | nothing of ours |
 //! | [`rt`] | what Linux is asked for: cores, priorities, locked memory, clocks | nothing of ours |
 //! | [`metrics`] | the table of every metric | nothing of ours |
-//! | [`source`] | where samples come from | block, config, edf, rt |
+//! | [`source`] | where samples come from | block, config, edf, format, rt |
 //! | [`stage`] | what is done to a block | block, config |
-//! | [`sink`] | where blocks go | block, config, edf |
+//! | [`sink`] | where blocks go | block, config, edf, format |
 //! | [`pipeline`] | threads and links | block, rt, metrics, and the traits of the three above |
 //! | [`daemon`] | builds, starts, runs and stops all of it | everything |
 //!
@@ -43,7 +44,7 @@
 //! | `pool_empty` | [`pipeline::Acquire`] for everyone, a [`pipeline::Chain`] for its own stream | a gap |
 //! | `link_full` | [`pipeline::Sender`]: the consumer had no room | a gap for this consumer |
 //! | `ring_full` | [`pipeline::Intake`]: the stall budget was spent | a filled and annotated gap in the file |
-//! | `disk` | [`pipeline::Disk`]: the disk refused, or the drain ran out of time | the file ends before |
+//! | `disk` | [`pipeline::Disk`]: the disk refused (a write, or a sync and with it all since the sync before), or the drain ran out of time | the file ends before |
 //! | `stage_fault` | a [`pipeline::Chain`]: a stage panicked | a gap in this chain and those that read from it |
 //! | `client_slow` | [`sink::websocket`]: a client read too slowly or left | a gap for this client |
 
@@ -51,6 +52,7 @@
 pub mod block;
 pub mod config;
 pub mod edf;
+pub mod format;
 pub mod metrics;
 pub mod rt;
 

@@ -12,19 +12,20 @@ use std::process::Command;
 
 use source::{File, Use, files, root};
 
-/// What each folder of `src/` may import of ours (design, section 7). `edf`, the file format, is pure; the source, the
-/// recorder, `verify` and `convert` share it.
+/// What each folder of `src/` may import of ours (design, section 7). `edf`, the file format, is pure, and `format`, which
+/// knows all four of them; the source, the recorder, `verify` and `convert` share them.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("block", &[]),
     ("config", &[]),
     ("edf", &[]),
+    ("format", &["block", "edf"]),
     ("rt", &[]),
     ("metrics", &[]),
-    ("source", &["block", "config", "rt", "edf"]),
+    ("source", &["block", "config", "rt", "edf", "format"]),
     ("stage", &["block", "config"]),
-    ("sink", &["block", "config", "rt", "edf"]),
+    ("sink", &["block", "config", "rt", "edf", "format"]),
     ("pipeline", &["block", "rt", "metrics", "source", "stage", "sink"]),
-    ("daemon", &["block", "config", "edf", "rt", "metrics", "source", "stage", "sink", "pipeline"]),
+    ("daemon", &["block", "config", "edf", "format", "rt", "metrics", "source", "stage", "sink", "pipeline"]),
 ];
 
 /// Of these folders `pipeline` knows the items that `mod.rs` holds, and nothing below.
@@ -71,7 +72,7 @@ fn the_import_gate_sees_what_it_should() {
         ("src/stage/x.rs", "fn f() { crate::metrics::f() }", 1),
         ("src/stage/x.rs", "mod tests { use super::super::check; }", 0),
         ("src/pipeline/x.rs", "use crate::sink::{LiveSink, RawSink};\nuse crate::source::Source;", 0),
-        ("src/pipeline/x.rs", "use crate::sink::{LiveSink, recorder::BdfRecorder};", 1),
+        ("src/pipeline/x.rs", "use crate::sink::{LiveSink, recorder::FileRecorder};", 1),
         ("src/pipeline/x.rs", "use crate::source::synthetic::counter_code;", 1),
         ("src/pipeline/x.rs", "use crate::config::Key;", 1),
         ("src/util/x.rs", "", 1),

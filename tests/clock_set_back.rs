@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use biosigd::block::{Head, Tally};
 use biosigd::daemon::verify::verify_file;
-use biosigd::sink::recorder::BdfRecorder;
+use biosigd::sink::recorder::FileRecorder;
 use biosigd::sink::{PackedBlock, RawSink};
 
 const N_CHANNELS: usize = 2;
@@ -19,7 +19,7 @@ const START_UTC_NS: u64 = 1_795_260_605_250_000_000;
 const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// Records 30 s of the counter in blocks of 0.1 s, from this UTC on; after 10 s the clock is set back `back_ns`.
-fn record(recorder: &mut BdfRecorder, utc_ns: u64, back_ns: u64) -> PathBuf {
+fn record(recorder: &mut FileRecorder, utc_ns: u64, back_ns: u64) -> PathBuf {
     for block in 0..300_u64 {
         let edge_ns = (block * 100 + 99) * 1_000_000;
         let mut head = Head { first_frame: block * 100, n_frames: 100, edge_ns, ..Head::default() };
@@ -46,7 +46,7 @@ fn is_whole(file: &Path) {
 #[test]
 fn an_hour_back_costs_neither_frames_nor_files() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), RATE_HZ, N_CHANNELS)).expect("a plan that fits");
+    let mut recorder = FileRecorder::new(feeder::plan(dir.path(), RATE_HZ, N_CHANNELS)).expect("a plan that fits");
     let first = record(&mut recorder, START_UTC_NS, HOUR_NS);
     let bytes = std::fs::read(&first).expect("readable");
     // One that begins before the first one did, and one at the very instant of the first.

@@ -102,9 +102,11 @@ fn starts_and_stops_leave_whole_files_whose_ledgers_are_the_daemon_s() {
     let (ended, dir) = daemon.stop();
     ended.assert_no_panic();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr());
-    // Of each the data and their sidecar. The two tables follow when there is time, or at the next start.
+    // Of each the data and their sidecar. The tables follow when there is time, or at the next start.
     let names = names_in(&dir.path().join("recordings"));
-    let is_table = |name: &&PathBuf| name.extension().is_some_and(|ending| ending == "tsv");
+    let is_table = |name: &&PathBuf| {
+        name.extension().is_some_and(|ending| ending == "tsv") || name.to_string_lossy().ends_with("_events.json")
+    };
     assert_eq!(names.iter().filter(|name| !is_table(name)).count(), 4 * 2, "{names:?}");
 }
 

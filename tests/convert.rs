@@ -12,10 +12,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use biosigd::block::Cause;
-use biosigd::daemon::convert::{ConvertError, Request, Target, Values, convert};
+use biosigd::daemon::convert::{ConvertError, Request, convert};
 use biosigd::daemon::recover::recover;
 use biosigd::daemon::verify::verify_file;
 use biosigd::edf::{Format, Header};
+use biosigd::format::{FileFormat, Values};
 use common::{names_in, run};
 use files::{NARROW, WIDE, bytes, code, contents, header};
 
@@ -28,7 +29,7 @@ fn folder(bytes: &[u8]) -> tempfile::TempDir {
 
 fn converted(dir: &Path, from: &str, to: &str) -> Result<String, ConvertError> {
     let (input, output) = (dir.join(from), dir.join(to));
-    let request = Request { target: Target::of(&output).expect("an ending"), input, output, values: Values::Units };
+    let request = Request { target: FileFormat::of(&output).expect("an ending"), input, output, values: Values::Units };
     let mut out = Vec::new();
     convert(&request, &AtomicBool::new(false), &mut out)?;
     Ok(String::from_utf8(out).expect("text"))
@@ -80,15 +81,24 @@ fn to_rows_and_back() {
         assert_eq!(run(&["convert", "--codes", "in.bdf", "codes.csv"], dir.path()).code, Some(0));
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("text");
         let (units, codes) = (read("units.csv"), read("codes.csv"));
-        let status = if shape.len() == 3 { [",Status [Boolean]", ",Status [code]"] } else { ["", ""] };
+        let status = if shape.len() == 3 { [",Status [code]", ",Status [code]"] } else { ["", ""] };
         let titles = [
             "frame,time_s,EEG Fp1 [uV],\"Temp, \"\"left\"\" [degC]\"",
             "frame,time_s,EEG Fp1 [code],\"Temp, \"\"left\"\" [code]\"",
         ];
-        assert_eq!(units.lines().next(), Some(format!("{}{}", titles[0], status[0]).as_str()));
-        assert_eq!(codes.lines().next(), Some(format!("{}{}", titles[1], status[1]).as_str()));
-        assert_eq!((units.lines().count(), codes.lines().count()), (201, 201));
-        for (frame, (units, codes)) in units.lines().zip(codes.lines()).skip(1).enumerate() {
+        let rows = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| !line.starts_with('#')).map(ToOwned::to_owned).collect()
+        };
+        let notes: Vec<_> = units.lines().filter(|line| line.starts_with("# annotation ")).collect();
+        assert_eq!(notes.len(), 6);
+        assert!(
+            notes.contains(&r#"# annotation {"area":0,"onset_s":"1.4","duration_s":"0.25","text":"BAD_ACQ_SKIP"}"#),
+            "{notes:?}"
+        );
+        let (units, codes) = (rows(&units), rows(&codes));
+        assert_eq!([&units[0], &codes[0]], [0, 1].map(|n| format!("{}{}", titles[n], status[n])).each_ref());
+        assert_eq!((units.len(), codes.len()), (201, 201));
+        for (frame, (units, codes)) in units.iter().zip(&codes).skip(1).enumerate() {
             let (units, codes): (Vec<_>, Vec<_>) = (units.split(',').collect(), codes.split(',').collect());
             // 100 Hz from 0.4 s on: hundredths, counted as whole numbers.
             let hundredths = frame + 40;
@@ -110,10 +120,16 @@ fn to_rows_and_back() {
                 assert_eq!(back.round(), f64::from(code));
             }
         }
-        let rows = "onset\tduration\tsample\ttrial_type\tvalue\n0.1\tn/a\t-30\t25\t25\n0.41\tn/a\t1\tfirst\tn/a\n\
-                    1.4\t0.25\t100\tBAD_ACQ_SKIP\tn/a\n1.9\tn/a\t150\tplaced early\tn/a\n1.9\tn/a\t150\tsecond\tn/a\n\
-                    2.3\tn/a\t190\tImpedanz \u{3a9}\tn/a\n";
-        assert_eq!([read("units_events.tsv"), read("codes_events.tsv")], [rows, rows]);
+        // Blocks give back what they were made of byte by byte, rows say the same with a list for each text.
+        let back = if format.is_bdf() { "back.bdf" } else { "back.edf" };
+        converted(dir.path(), "in.bdf", "blocks.raw").expect("converts");
+        for name in ["units.csv", "codes.csv", "blocks.raw"] {
+            converted(dir.path(), name, back).expect("converts");
+            assert!(name != "blocks.raw" || fs::read(dir.path().join(back)).expect("reads") == bytes(&from));
+            let (there, here) = (contents(&dir.path().join(back)), contents(&dir.path().join("in.bdf")));
+            assert_eq!((there.1, there.2), (here.1, here.2), "{name}");
+            fs::remove_file(dir.path().join(back)).expect("removes");
+        }
     }
 }
 
@@ -132,12 +148,15 @@ fn a_recording_of_ours_beside_its_own_tables() {
     let before = names_in(dir.path());
     let text = converted(dir.path(), &name(&file), &name(&csv)).expect("converts");
     assert!(text.contains("70 frames that fill up the last record, as the sidecar says, are not in it"), "{text}");
-    assert_eq!(names_in(dir.path()).len(), before.len() + 1, "the recorder's table of events is the same, and stays");
-    assert_eq!(fs::read_to_string(&csv).expect("reads").lines().count(), 1 + 230);
+    assert_eq!(names_in(dir.path()).len(), before.len() + 1, "no table");
+    let text = fs::read_to_string(&csv).expect("reads");
+    assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 1 + 230);
+    let report = verify_file(&csv, false).expect("opens");
+    assert!(report.is_well(), "its sidecar speaks of the file it was made of: {report}");
     let ended = run(&["convert", &name(&file), "x.edf"], dir.path());
     let expected = format!(
         "biosigd: {}: signal 0, `ch0`, has codes from -8388608 to 8388607, wider than the 16 bits of EDF, -32768 to 32767, and so \
-         are 2 others; .bdf and .csv hold them",
+         are 2 others; .bdf, .csv and .raw hold them",
         name(&file)
     );
     assert_eq!((ended.code, ended.stderr()), (Some(65), expected));
@@ -163,7 +182,7 @@ fn what_the_target_cannot_hold_is_refused() {
         &bytes(&plus),
         "x.csv",
         65,
-        "in.bdf: a row of CSV is a frame, so the signals must have one rate: `EEG Fp1` has 50 samples per record, `Status` has \
+        "in.bdf: csv and raw hold frames, so the signals must have one rate: `EEG Fp1` has 50 samples per record, `Status` has \
          10; .bdf and .edf hold them",
     );
     // The last code of the second signal in the third record, which its header does not allow either.
@@ -175,7 +194,7 @@ fn what_the_target_cannot_hold_is_refused() {
         "x.edf",
         65,
         "in.bdf: record 2, sample 49 of signal 1, `Temp, \"left\"`: the code 32768 is outside of the header's range, -5 to 2000, \
-         and wider than the 16 bits of EDF; .bdf and .csv hold it",
+         and wider than the 16 bits of EDF; .bdf, .csv and .raw hold it",
     );
     let replaced = |old: &[u8], new: &[u8]| {
         let mut bytes = bytes(&header(Format::BdfPlusC, WIDE));
@@ -193,8 +212,8 @@ fn what_the_target_cannot_hold_is_refused() {
         &torn,
         "x.csv",
         65,
-        "in.bdf: record 1, byte 7 of the annotation area: the onset is not a decimal number of seconds; the table of events would \
-         lack what follows. .bdf and .edf are copied byte by byte",
+        "in.bdf: record 1, byte 7 of the annotation area: the onset is not a decimal number of seconds; .bdf, .edf \
+         and .raw copy it byte by byte",
     );
     let dir = folder(&torn);
     let text = converted(dir.path(), "in.bdf", "x.bdf").expect("converts");
@@ -214,7 +233,7 @@ fn what_the_target_cannot_hold_is_refused() {
         "in.bdf: `EEG Fp1` goes from -1e306 to 1.875001e5, more than an f64 can scale; --codes writes its codes",
     );
     let empty = header(Format::EdfPlusC, &[]);
-    let none = "in.bdf: holds annotations and no signals, there are no rows; .bdf and .edf hold it";
+    let none = "in.bdf: holds annotations and no signals, there are no frames; .bdf and .edf hold it";
     refused(&bytes(&empty), "x.csv", 65, none);
 }
 
@@ -247,7 +266,7 @@ fn a_file_that_ends_early_is_converted_as_far_as_it_goes() {
 #[test]
 fn nothing_that_exists_is_replaced_and_nothing_is_left() {
     let whole = bytes(&header(Format::BdfPlusC, WIDE));
-    for (taken, out) in [("x.bdf", "x.bdf"), ("x.csv", "x.csv"), ("x_events.tsv", "x.csv"), ("in.bdf", "in.bdf")] {
+    for (taken, out) in [("x.bdf", "x.bdf"), ("x.csv", "x.csv"), ("x.raw", "x.raw"), ("in.bdf", "in.bdf")] {
         let dir = folder(&whole);
         if taken != "in.bdf" {
             fs::write(dir.path().join(taken), "mine").expect("writes");
@@ -271,7 +290,7 @@ fn nothing_that_exists_is_replaced_and_nothing_is_left() {
     }
     for out in ["y.csv", "y.bdf"] {
         let output = dir.path().join(out);
-        let target = Target::of(&output).expect("an ending");
+        let target = FileFormat::of(&output).expect("an ending");
         let request = Request { input: dir.path().join("in.bdf"), output, target, values: Values::Codes };
         let stopped = convert(&request, &AtomicBool::new(true), &mut Vec::new());
         assert!(matches!(stopped, Err(ConvertError::Stopped { .. })), "{stopped:?}");
@@ -309,13 +328,16 @@ fn damaged_at_random() {
             }
         }
         let dir = folder(&bytes);
-        for out in ["x.bdf", "x.edf", "x.csv"] {
+        for out in ["x.bdf", "x.edf", "x.csv", "x.raw"] {
             let began = Instant::now();
             let outcome = converted(dir.path(), "in.bdf", out);
             assert!(began.elapsed() < Duration::from_secs(30), "hangs");
             let made = dir.path().join(out);
             match outcome {
-                Ok(_) if out == "x.csv" => fs::remove_file(dir.path().join("x_events.tsv")).expect("its table"),
+                Ok(_) if [".csv", ".raw"].iter().any(|ending| out.ends_with(ending)) => {
+                    let report = verify_file(&made, false).expect("opens");
+                    assert!(report.damage_found().is_empty() || report.to_string().contains("annotation"), "{report}");
+                }
                 Ok(_) => {
                     let bytes = fs::read(&made).expect("reads");
                     let header = Header::read(&mut &bytes[..]).expect("a header");

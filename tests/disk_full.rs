@@ -9,7 +9,7 @@ use std::process::Command;
 
 use biosigd::block::{Cause, Tally};
 use biosigd::daemon::verify::verify_file;
-use biosigd::sink::recorder::BdfRecorder;
+use biosigd::sink::recorder::FileRecorder;
 use biosigd::sink::{RawSink, SinkError};
 use feeder::Feeder;
 
@@ -70,7 +70,7 @@ fn a_full_disk_ends_the_recording_with_its_last_whole_record() {
 #[test]
 fn where_a_recording_cannot_begin_nothing_is_left_behind() {
     let Some(disk) = SmallDisk::new("16k") else { return };
-    let mut recorder = BdfRecorder::new(feeder::plan(disk.path(), 1000.0, 60)).expect("fits");
+    let mut recorder = FileRecorder::new(feeder::plan(disk.path(), 1000.0, 60)).expect("fits");
     assert!(matches!(recorder.open(&Default::default()), Err(SinkError::Io { .. })));
     assert_eq!(std::fs::read_dir(disk.path()).expect("lists").count(), 0);
     assert_eq!(recorder.progress().file, None);
@@ -92,10 +92,10 @@ fn a_recording_ends_cleanly_before_the_disk_is_full() {
     assert_eq!(sidecar["state"], format!("ended: {error}"));
     // Every frame that was given is in the file, the last record included.
     assert_eq!(sidecar["frames_written"].as_u64().map(|frames| frames % 700), Some(0));
-    let mut recorder = BdfRecorder::new(plan).expect("fits");
+    let mut recorder = FileRecorder::new(plan).expect("fits");
     assert!(matches!(recorder.open(&Default::default()), Err(SinkError::DiskLow { .. })), "none begins");
-    // The data, their sidecar and the two tables.
-    assert_eq!(std::fs::read_dir(disk.path()).expect("lists").count(), 4);
+    // The data, their sidecar, the two tables, and what the columns of the events are.
+    assert_eq!(std::fs::read_dir(disk.path()).expect("lists").count(), 5);
 }
 
 #[test]

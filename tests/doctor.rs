@@ -170,6 +170,11 @@ fn a_wrong_configuration_or_command_line_looks_at_nothing() {
     for (arguments, text) in [
         (["doctor", "--seconds", "0"], "--seconds 0 must be 0.1 to 3600"),
         (["doctor", "--seconds", "NaN"], "--seconds NaN must be 0.1 to 3600"),
+        (["doctor", "--seconds", "nan"], "--seconds nan must be 0.1 to 3600"),
+        (["doctor", "--seconds", "-1"], "--seconds -1 must be 0.1 to 3600"),
+        (["doctor", "--seconds", "1e9"], "--seconds 1e9 must be 0.1 to 3600"),
+        (["doctor", "--seconds", "inf"], "--seconds inf must be 0.1 to 3600"),
+        (["doctor", "--seconds", "3s"], "--seconds 3s must be 0.1 to 3600"),
         (["check", "--json", "-crig.toml"], "`check` takes no --json and no --seconds"),
         (["doctor", "--json", "rig.toml"], "`doctor` takes no FILE and no --counter"),
     ] {

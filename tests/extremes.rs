@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use biosigd::block::{Channel, Head, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
+use biosigd::format::{FileFormat, Values};
+use biosigd::sink::recorder::{FileName, FileRecorder, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 use biosigd::source::synthetic::counter_code;
 use common::{Daemon, Ended};
@@ -103,10 +104,12 @@ fn a_recording_of_a_thousand_frames() {
     let dir = tempfile::tempdir().expect("a directory");
     let channels = ["Fp1", "Fp2"].map(|name| Channel::microvolts_24_bit(name, 187_500.0));
     let stream = Stream { rate_hz: 250.0, channels: channels.into(), block_frames_max: 1000, ratio: 1, delay_s: 0.0 };
-    let mut recorder = BdfRecorder::new(RecorderPlan {
+    let mut recorder = FileRecorder::new(RecorderPlan {
         dir: dir.path().join("source"),
         stream,
         n_chips: 0,
+        format: FileFormat::Bdf,
+        values: Values::Codes,
         file_name: FileName::default(),
         rotate: Rotate::default(),
         keep: Keep::default(),

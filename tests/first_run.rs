@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use biosigd::edf::Header;
-use common::{Daemon, run};
+use common::{Daemon, names_in, run};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
@@ -75,12 +75,20 @@ fn a_simulated_recording_is_never_taken_for_a_real_one() {
          listen = \"127.0.0.1:0\"\n"
     );
     let daemon = Daemon::start_with(&again);
-    assert_eq!(daemon.status()["source"], json!({"kind": "replay", "simulated": true}));
+    assert_source(&daemon, &json!({"kind": "replay", "simulated": true}));
     let name = daemon.status()["recording"]["file"].as_str().unwrap().to_owned();
     let (header, sidecar) = recording(Path::new(&name));
     assert_eq!(sidecar["source"]["simulated"], true);
     assert!(header.recording.contains(" X X simulated_replay_biosigd_"), "{}", header.recording);
     daemon.stop();
+}
+
+/// What the status says of the source: so much, and the kernel that ran.
+fn assert_source(daemon: &Daemon, expected: &Value) {
+    let mut source = daemon.status()["source"].take();
+    let kernel = source.as_object_mut().unwrap().remove("kernel").unwrap();
+    assert_eq!(kernel["release"].as_str(), biosigd::rt::kernel().map(|kernel| kernel.release).as_deref());
+    assert_eq!(source, *expected);
 }
 
 /// The header, in which every channel says so too, and the sidecar.
@@ -100,10 +108,26 @@ fn a_measured_recording_is_not_called_simulated() {
          listen = \"127.0.0.1:0\"\n"
     );
     let daemon = Daemon::start_with(&config);
-    assert_eq!(daemon.status()["source"], json!({"kind": "replay", "simulated": false}));
+    assert_source(&daemon, &json!({"kind": "replay", "simulated": false}));
     let name = daemon.status()["recording"]["file"].as_str().unwrap().to_owned();
     let header = Header::read(&mut fs::File::open(name).unwrap()).unwrap();
     assert!(header.recording.contains(" X X replay_biosigd_"), "{}", header.recording);
     let (ended, _dir) = daemon.stop();
     assert!(!ended.stderr().contains("simulated"), "{}", ended.stderr());
+}
+
+#[test]
+fn a_stop_while_the_chips_are_proven_is_heard_before_anything_begins() {
+    // The self-test takes five seconds.
+    let config = "[source]\nkind = \"ads1299\"\nself_test = true\n[recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n";
+    let (ended, dir) = Daemon::stopped_at(config, "the source is simulated");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr());
+    let last = ended.lines.last().unwrap();
+    assert!(
+        last.contains("asked to stop before it began: nothing was read, nothing is recorded"),
+        "{}",
+        ended.stderr()
+    );
+    assert!(!ended.stderr().contains("proven") && !ended.stderr().contains("look at http"), "{}", ended.stderr());
+    assert_eq!(names_in(dir.path()), [Path::new("rig.toml")], "no recording was begun");
 }

@@ -2,11 +2,11 @@
 //! never reads. Every frame is in the file with the right code, the two readers have every frame, the third finds
 //! close code 1013 when it reads again, and every ledger adds up, in the metrics, the status and the sidecar alike.
 //!
-//! 20 s, or as many seconds as `BIOSIGD_LEDGER_S` says (`tests/run --long`: 60).
+//! 20 s of signal, or as many as `BIOSIGD_LEDGER_S` says (`tests/run --long`: 60).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -18,10 +18,16 @@ use serde_json::Value;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
+/// The most that anything here may take beyond the signal's own time, on a machine that has much else to do.
+const BOUND: Duration = Duration::from_secs(120);
+
+const RATE_HZ: u64 = 4000;
+
 type Client = WebSocket<TcpStream>;
 
 fn get(address: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(BOUND)).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
@@ -30,6 +36,8 @@ fn get(address: &str, path: &str) -> String {
 
 fn connect(address: &str, query: &str) -> Client {
     let socket = TcpStream::connect(address).unwrap();
+    // Who waits longer than that waits for nothing.
+    socket.set_read_timeout(Some(BOUND)).unwrap();
     let url = format!("ws://{address}/v1/stream?{query}");
     tungstenite::client(url, socket).unwrap().0
 }
@@ -92,6 +100,7 @@ fn read_all(mut client: Client) -> Seen {
                 next = Some(first + n_frames);
             }
             Ok(_) => {}
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => panic!("nothing comes"),
             Err(_) => return seen,
         }
     }
@@ -125,23 +134,48 @@ fn at_a_quiet_moment(address: &str) -> (Value, String) {
     panic!("the ledger never stood still for the time of two requests");
 }
 
+/// Looks at the status until `reached`.
+fn wait_for(address: &str, what: &str, most: Duration, reached: impl Fn(&Value) -> bool) {
+    let deadline = Instant::now() + most;
+    loop {
+        let status: Value = serde_json::from_str(&get(address, "/api/v1/status")).unwrap();
+        if reached(&status) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come about: {status:#}");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn every_frame_is_delivered_or_counted() {
     let seconds = std::env::var("BIOSIGD_LEDGER_S").map_or(20, |text| text.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (mut daemon, address, log) = start(dir.path());
-    let begin = Instant::now();
     let readers: Vec<_> = (0..2)
         .map(|_| connect(&address, "streams=raw"))
         .map(|client| thread::spawn(move || read_all(client)))
         .collect();
     let mut sleeper = connect(&address, "streams=raw,live");
 
-    // After 10 s it is told to come back later, and 30 s later its socket is dropped: it wakes in between.
-    thread::sleep(Duration::from_secs(20).saturating_sub(begin.elapsed()));
+    // After 10 s without an empty buffer it is told to come back later, and 30 s later its socket is dropped. That what
+    // waited for it is lost shows that the 10 s are over: while its buffer was full each new block cost one, and then
+    // nothing is offered to it any more. It reads again as soon as its losses stand still while the readers get a second.
+    let of_sleeper = |status: &Value| lost(&status["ledger"]["websocket.raw"]);
+    wait_for(&address, "a full buffer", BOUND, |status| of_sleeper(status) > 0);
+    let last = std::cell::Cell::new((0, 0));
+    wait_for(&address, "the end of its patience", BOUND, |status| {
+        let (lost, delivered) = (of_sleeper(status), count(&status["ledger"]["websocket.raw"], "delivered"));
+        if last.get().0 != lost {
+            last.set((lost, delivered));
+        }
+        delivered >= last.get().1 + 2 * RATE_HZ
+    });
 
     // The sleeper reads again: what the kernel had, then the reason.
+    let deadline = Instant::now() + BOUND;
     let reason = loop {
+        assert!(Instant::now() < deadline, "it was never told to come back later");
         match sleeper.read() {
             Ok(Message::Close(frame)) => break frame.unwrap(),
             Ok(_) => {}
@@ -151,7 +185,12 @@ fn every_frame_is_delivered_or_counted() {
     assert_eq!(reason.code, CloseCode::Again, "{reason}");
     while !matches!(sleeper.read(), Err(tungstenite::Error::ConnectionClosed)) {}
 
-    thread::sleep(Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
+    let wanted = seconds * RATE_HZ;
+    let signal = Duration::from_secs(seconds);
+    wait_for(&address, "the signal's length", signal + BOUND, |status| {
+        count(&status["ledger"]["recorder"], "delivered") >= wanted
+            && count(&status["ledger"]["process"], "delivered") >= wanted
+    });
     let (status, metrics) = at_a_quiet_moment(&address);
     for (consumer, account) in status["ledger"].as_object().unwrap() {
         for name in ["expected", "delivered", "lost"] {
@@ -174,21 +213,19 @@ fn every_frame_is_delivered_or_counted() {
         let line = log.lines().rev().find(|line| line.contains(&format!(" {consumer}: "))).unwrap();
         line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect::<Vec<u64>>()
     };
-    let sidecar = std::fs::read_dir(dir.path().join("recordings")).unwrap().flatten();
-    let sidecar =
-        sidecar.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
-    let file = sidecar.with_extension("bdf");
-    let sidecar: Value = serde_json::from_str(&std::fs::read_to_string(sidecar).unwrap()).unwrap();
+    let files = std::fs::read_dir(dir.path().join("recordings")).unwrap().flatten();
+    let file = files.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "bdf")).unwrap();
+    let sidecar: Value = serde_json::from_str(&std::fs::read_to_string(file.with_extension("json")).unwrap()).unwrap();
     let account = &sidecar["ledger"]["recorder"];
     assert_eq!(ledger("recorder"), [count(account, "expected"), count(account, "delivered"), lost(account)]);
     assert_eq!(sidecar["frames_written"], account["expected"]);
     assert_eq!(lost(account), 0, "the recorder loses nothing: {account}");
-    assert!(count(account, "delivered") >= seconds * 2000, "{account}");
+    assert!(count(account, "delivered") >= wanted, "{account}");
 
     // A reader has every frame or, on a machine that is too busy for it, the exact count of what it lost.
     for seen in &seen {
         assert_eq!(seen.wrong, 0, "{seen:?}");
-        assert!(seen.frames + seen.missing >= seconds * 2000, "{seen:?}");
+        assert!(seen.frames + seen.missing + RATE_HZ >= wanted, "{seen:?}");
     }
     let [expected, delivered, lost_raw] = ledger("websocket.raw")[..3] else { panic!("three numbers") };
     let got: u64 = seen.iter().map(|seen| seen.frames).sum();

@@ -1,4 +1,5 @@
-//! The whole daemon at 32 channels x 4 kSPS, with clients that come and go: after its start the three real-time
+//! The whole daemon at 32 channels x 4 kSPS, with clients that come and go and reloads that change stages, limits or
+//! nothing: after its start the three real-time
 //! threads do not allocate, nor free. Counted by a global allocator, by thread.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -97,7 +98,21 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
         listen = "127.0.0.1:{port}"
         "#
     );
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, &text).unwrap();
+    let reload = |turn: usize| {
+        let factor = 2 + turn % 3;
+        let limits = format!("[websocket]\nclients_max = {}\n", 8 + turn);
+        // Every fifth is a file that changes nothing.
+        let bad = if turn % 5 == 0 { "[chain" } else { "" };
+        let text = text.replace("factor = 4", &format!("factor = {factor}"));
+        std::fs::write(&config, format!("{text}{limits}{bad}")).unwrap();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+    };
+    let ratio = || {
+        let status: serde_json::Value = serde_json::from_str(&get(port, "/api/v1/status").unwrap()).unwrap();
+        let streams = status["streams"].as_array().unwrap().clone();
+        streams.iter().find(|stream| stream["name"] == "slow").unwrap()["ratio"].as_u64().unwrap()
+    };
     let arguments = ["biosigd", "run", "-c", config.to_str().unwrap()].map(std::ffi::OsString::from);
     let daemon = std::thread::spawn(move || biosigd::daemon::cli::main(arguments.into_iter()));
     let start = Instant::now();
@@ -113,8 +128,12 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
     assert_eq!(threads.len(), REAL_TIME.len(), "{threads:?}");
     let before: Vec<u64> = threads.iter().map(|(_, id)| allocations::of_thread(*id)).collect();
     let (watch, mut turn) = (Instant::now(), 0);
-    while watch.elapsed() < WATCHED {
+    let mut ratios = std::collections::BTreeSet::from([ratio()]);
+    while watch.elapsed() < WATCHED || ratios.len() < 3 {
+        assert!(watch.elapsed() < 10 * WATCHED, "reloads do nothing: {ratios:?}");
+        reload(turn);
         visit(port, turn);
+        ratios.insert(ratio());
         // The intake begins and ends to owe frames.
         post(port, if turn % 2 == 0 { "stop" } else { "start" });
         get(port, "/metrics").unwrap();
@@ -124,7 +143,7 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
     let status = get(port, "/api/v1/status").unwrap();
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
     daemon.join().unwrap();
-    println!("{turn} clients came and went");
+    println!("{turn} clients came and went, with as many reloads; the ratios of `slow` were {ratios:?}");
     for ((name, _), (before, after)) in threads.iter().zip(before.iter().zip(&after)) {
         assert!(*before > 0, "{name} was not seen when it began: the count is blind");
         assert_eq!(after - before, 0, "{name} called the allocator");

@@ -286,6 +286,49 @@ fn a_start_that_the_disk_refuses_costs_nothing_and_the_next_one_works() {
     assert_eq!(rig.end().0, last.account);
 }
 
+/// A start that no frame has come for yet is taken back by a stop, instead of beginning after it.
+#[test]
+fn a_stop_before_the_first_frame_is_obeyed() {
+    let metrics = Arc::new(Metrics::new("test").unwrap());
+    let (writer, reader) = ring(&stream(), 0, 0.3);
+    let (control, orders) = control();
+    let (_, markers) = mpsc::sync_channel(1);
+    let disk = Disk::new(DiskParts {
+        ring: reader,
+        ring_s: 0.3,
+        rate_hz: 1000.0,
+        sinks: vec![Paper::default()],
+        at_once: false,
+        pre_s: 0.0,
+        markers,
+        orders,
+        gate: Arc::new(Gate::new(false)),
+        ledger: Ledger::new(&metrics, "recorder"),
+        status: Arc::default(),
+        progress: Arc::new(Progress::default()),
+        metrics,
+        sync_every: Duration::from_millis(10),
+        retry_every: Duration::from_millis(5),
+    });
+    let disk = thread::spawn(move || disk.run());
+    control.attach(disk.thread().clone());
+    let start = control.ask(Order::Start(About::default())).expect("room");
+    let stop = control.ask(Order::Stop { asked_ns: now_ns() }).expect("room");
+    let begun = Instant::now();
+    let verdict = loop {
+        if let Some(verdict) = stop.take() {
+            break verdict;
+        }
+        assert!(begun.elapsed() < BOUND, "no verdict");
+        thread::sleep(Duration::from_micros(50));
+    };
+    assert_eq!(verdict, Verdict::Stopped(Final::default()));
+    let why = "it was asked to end before its first frame".to_owned();
+    assert_eq!(start.take(), Some(Verdict::Failed { why }));
+    drop(writer);
+    disk.join().unwrap();
+}
+
 #[test]
 fn a_recording_that_runs_when_the_stream_ends_is_whole() {
     for turn in 0..20 {
@@ -298,5 +341,48 @@ fn a_recording_that_runs_when_the_stream_ends_is_whole() {
         let (account, status) = rig.end();
         assert!(account.adds_up() && account.expected > 0, "{account:?}");
         assert_eq!((status.active, account.lost.get(Cause::Disk)), (false, 0));
+    }
+}
+
+/// The first block of a stream may come at any moment between two looks into the ring: of the disk's side it is seen or
+/// not yet seen, and never taken for none.
+#[test]
+fn the_first_block_may_come_at_any_moment() {
+    for turn in 0..5000_u64 {
+        let metrics = Arc::new(Metrics::new("test").unwrap());
+        let (mut writer, reader) = ring(&stream(), 0, 0.3);
+        let ledger = Ledger::new(&metrics, "recorder");
+        let (control, orders) = control();
+        let (_, markers) = mpsc::sync_channel(1);
+        let disk = Disk::new(DiskParts {
+            ring: reader,
+            ring_s: 0.3,
+            rate_hz: 1000.0,
+            sinks: vec![Paper::default()],
+            at_once: true,
+            pre_s: 0.0,
+            markers,
+            orders,
+            gate: Arc::new(Gate::new(true)),
+            ledger: ledger.clone(),
+            status: Arc::default(),
+            progress: Arc::new(Progress::default()),
+            metrics,
+            // Always due: it looks without a rest.
+            sync_every: Duration::ZERO,
+            retry_every: Duration::from_millis(5),
+        });
+        let disk = thread::spawn(move || disk.run());
+        control.attach(disk.thread().clone());
+        thread::sleep(Duration::from_micros(turn % 100));
+        let mut block = RawBlock::new(&stream(), 0);
+        block.head.n_frames = BLOCK_FRAMES;
+        assert!(writer.push(&block, &Tally::default()));
+        ledger.expect(BLOCK_FRAMES as u64);
+        writer.end_recording(&End { next_frame: BLOCK_FRAMES as u64, ..End::default() });
+        drop(writer);
+        disk.join().unwrap();
+        let account = ledger.account();
+        assert!(account.adds_up() && account.delivered == BLOCK_FRAMES as u64, "turn {turn}: {account:?}");
     }
 }

@@ -112,7 +112,8 @@ fn four_chips_at_4_khz_are_acquired_and_every_missing_frame_is_counted() {
 
 #[test]
 fn a_chip_select_for_each_chip() {
-    let spi = "spi = [\"0.0\", \"0.1\", \"1.0\", \"1.1\"]\n";
+    // Not 1.1: its select is at the GPIO of DRDY.
+    let spi = "spi = [\"0.0\", \"0.1\", \"1.0\", \"1.2\"]\n";
     let run = acquire(
         &format!("{spi}[board]\ntopology = \"cascade\"\n"),
         &format!("topology = \"cascade\"\n{spi}rate_hz = 500\n"),

@@ -13,7 +13,7 @@ use std::time::Instant;
 use biosigd::block::{Cause, Channel, ChannelType, Head, Marker, Tally};
 use biosigd::daemon::verify::verify_file;
 use biosigd::edf::{Annotation, Header, Signal, decode, parse_tals};
-use biosigd::sink::recorder::{About, BdfRecorder};
+use biosigd::sink::recorder::{About, FileRecorder};
 use biosigd::sink::{PackedBlock, RawSink};
 use feeder::Feeder;
 
@@ -86,7 +86,7 @@ fn a_real_recording_comes_out_as_it_went_in() {
         plan.stream.rate_hz = data().next().expect("some").samples_per_record as f64 / header.record_duration_s;
         plan.stream.channels = data().map(channel).collect();
         let stream = plan.stream.clone();
-        let mut recorder = BdfRecorder::new(plan).expect("fits");
+        let mut recorder = FileRecorder::new(plan).expect("fits");
         recorder.describe_next(About { name: name.to_owned(), ..About::default() });
         recorder.open(&Head::default()).expect("opens");
         for annotation in &annotations {
@@ -94,7 +94,7 @@ fn a_real_recording_comes_out_as_it_went_in() {
             let frame = annotation.onset_ns.unsigned_abs() * rate_hz / 1_000_000_000;
             let offset_ns = annotation.onset_ns - stream.duration_ns(frame);
             let (duration_ns, text) = (annotation.duration_ns, annotation.text.clone());
-            recorder.marker(Marker { frame, offset_ns, duration_ns, text });
+            recorder.marker(Marker { frame, offset_ns, duration_ns, text, ..Marker::default() });
         }
         let n_frames = codes[0].len();
         let mut head = Head::default();
@@ -214,9 +214,9 @@ fn markers_that_are_left_over_come_in_padded_records() {
 #[test]
 fn markers_told_before_the_file_is_open_are_kept() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), 250.0, 1)).expect("fits");
+    let mut recorder = FileRecorder::new(feeder::plan(dir.path(), 250.0, 1)).expect("fits");
     for frame in [9, 10, 11] {
-        recorder.marker(Marker { frame, offset_ns: 0, duration_ns: None, text: frame.to_string() });
+        recorder.marker(Marker { frame, text: frame.to_string(), ..Marker::default() });
     }
     recorder.open(&Head { first_frame: 10, ..Head::default() }).expect("opens");
     recorder.close(&Tally::default()).expect("closes");
@@ -252,7 +252,7 @@ fn the_header_says_when_and_the_sidecar_says_exactly() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut plan = feeder::plan(dir.path(), 4000.0, 2);
     plan.stream.channels[1].name = "Fp1 \u{b5} with a long name".to_owned();
-    let mut recorder = BdfRecorder::new(plan).expect("fits");
+    let mut recorder = FileRecorder::new(plan).expect("fits");
     recorder.describe_next(About { name: "rest".to_owned(), subject: "S 01".to_owned(), notes: "eyes".to_owned() });
     // The head speaks of the last edge of the block.
     let first = Head { n_frames: 41, edge_utc_ns: 1_795_260_605_260_000_000, ..Head::default() };
@@ -302,7 +302,7 @@ fn throughput() {
         [(4000, 8, 40, 40_000), (4000, 32, 40, 20_000), (4096, 32, 400, 2000), (4000, 1024, 40, 800)]
     {
         let dir = tempfile::tempdir_in(&folder).expect("a folder");
-        let mut recorder = BdfRecorder::new(feeder::plan(dir.path(), f64::from(rate_hz), n_channels)).expect("fits");
+        let mut recorder = FileRecorder::new(feeder::plan(dir.path(), f64::from(rate_hz), n_channels)).expect("fits");
         let codes = feeder::packed(0, block_frames, n_channels);
         let mut head = Head { n_frames: usize::try_from(block_frames).expect("few"), ..Head::default() };
         recorder.open(&head).expect("opens");

@@ -146,8 +146,12 @@ fn what_is_said_and_what_stands_beside_it() {
     assert_eq!((&ledger["lost"]["missed"], &ledger["lost"]["unknown"]), (&30.into(), &25.into()));
     let base = finished(&file).with_extension("").display().to_string();
     let events = fs::read_to_string(format!("{base}_events.tsv")).expect("reads");
-    let rows = "onset\tduration\tsample\ttrial_type\tvalue\n0.05\tn/a\t5\ta marker\tn/a\n1.11\t0.3\t111\tBAD_ACQ_SKIP\tn/a\n\
-                3.91\t0.25\t391\tBAD_ACQ_SKIP\tn/a\n4.6\tn/a\t460\t7\t7\n";
+    let (told, nobody) = ("http\tn/a\tn/a", "n/a\tn/a\tn/a");
+    let rows = format!(
+        "onset\tduration\tsample\ttrial_type\tvalue\torigin\tuncertainty_ns\tsent_utc_ns\n\
+         0.05\tn/a\t5\ta marker\tn/a\t{told}\n1.11\t0.3\t111\tBAD_ACQ_SKIP\tn/a\t{nobody}\n\
+         3.91\t0.25\t391\tBAD_ACQ_SKIP\tn/a\t{nobody}\n4.6\tn/a\t460\t7\t7\t{told}\n"
+    );
     assert_eq!(events, rows);
     let channels = fs::read_to_string(format!("{base}_channels.tsv")).expect("reads");
     assert!(
@@ -227,6 +231,29 @@ fn torn_sidecars() {
     torn[236..244].copy_from_slice(b"\x00x1\xff    ");
     let (dir, copied) = copy(&file, &torn);
     becomes_whole(dir.path(), &copied, 500);
+}
+
+/// Sidecars that are JSON, and none that a recorder wrote.
+#[test]
+fn sidecars_that_somebody_edited() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = unfinished(dir.path(), "");
+    let bytes = fs::read(&file).expect("reads");
+    let text = fs::read_to_string(file.with_extension("json")).expect("reads");
+    let first_frame = "\"first_frame\": 40";
+    assert_eq!(text.matches(first_frame).count(), 1);
+    let without = ["\"first\": 40", "\"first_frame\": -4", "\"first_frame\": null", "\"first_frame\": [[]]"];
+    let without = without.map(|other| text.replace(first_frame, other));
+    // Larger than any of ours in memory, as a list and as maps.
+    let many = ["0", "{\"\":0}"].map(|value| format!("{{\"a\":[{}0]}}", format!("{value},").repeat(400_000)));
+    for sidecar in without.into_iter().chain(many) {
+        let (dir, copied) = copy(&file, &bytes);
+        fs::write(copied.with_extension("json"), sidecar).expect("writes");
+        let said = says(dir.path());
+        assert!(said.contains("no usable sidecar"), "{said}");
+        assert!(copied.with_extension("json.torn").exists());
+        assert!(verify_file(&finished(&copied), true).expect("opens").is_well());
+    }
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn every_second_for_a_minute() {
         assert!(feeder.recorder.progress().bytes >= bytes, "the sum never goes back");
         bytes = feeder.recorder.progress().bytes;
     }
+    feeder.recorder.sync().expect("the last file reaches the disk");
     assert_eq!(feeder.recorder.progress().frames_delivered, minutes * 240_000);
     feeder.close(Cause::Disk, 0);
     let files = files(dir.path());
@@ -124,7 +125,7 @@ fn on_request_at_the_next_record() {
     // Where nothing was recorded yet there was nothing to end, nor after the last frame.
     assert_eq!(frames, [Some(100), Some(100)]);
     assert_eq!(chain_is_whole(&files), [200, 0]);
-    let mut recorder = biosigd::sink::recorder::BdfRecorder::new(feeder::plan(dir.path(), 100.0, 2)).expect("fits");
+    let mut recorder = biosigd::sink::recorder::FileRecorder::new(feeder::plan(dir.path(), 100.0, 2)).expect("fits");
     recorder.rotate();
     assert_eq!(recorder.progress().file, None, "none is active");
 }
@@ -194,7 +195,7 @@ fn a_clock_that_is_set_moves_no_boundary() {
     let mut plan = feeder::plan(dir.path(), 100.0, 1);
     plan.rotate = Rotate { every_s: 10.0, ..Rotate::default() };
     plan.file_name = FileName::parse("sub-{subject}_task-{name}_run-{part}_eeg").expect("a template");
-    let mut recorder = biosigd::sink::recorder::BdfRecorder::new(plan).expect("fits");
+    let mut recorder = biosigd::sink::recorder::FileRecorder::new(plan).expect("fits");
     let text = "S\n\u{1}\u{1f9e0}".to_owned() + &"x".repeat(10_000);
     recorder.describe_next(About { name: text.clone(), subject: text.clone(), notes: text.clone() });
     for block in 0..50_u64 {

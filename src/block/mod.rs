@@ -17,7 +17,7 @@ pub use cause::{Cause, Tally};
 pub use channel::{Channel, ChannelType};
 pub use follow::{End, Follower};
 pub use head::{Flags, Head};
-pub use marker::Marker;
+pub use marker::{Marker, Origin};
 pub use pool::Pool;
 pub use slab::{Block, RawBlock};
 pub use status::ChipStatus;

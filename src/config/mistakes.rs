@@ -48,18 +48,21 @@ impl Mistakes {
         self.mistakes.len()
     }
 
-    fn sorted(&self) -> Vec<&Mistake> {
+    /// One line for each, in the order of the file.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         let mut sorted: Vec<_> = self.mistakes.iter().collect();
         sorted.sort_by_key(|mistake| mistake.line);
-        sorted
+        sorted.into_iter().map(|Mistake { line, part, text }| {
+            let colon = if part.is_empty() { "" } else { ": " };
+            format!("{}:{line}: {part}{colon}{text}", self.file_name)
+        })
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Mistake { line, part, text } in self.sorted() {
-            let colon = if part.is_empty() { "" } else { ": " };
-            writeln!(f, "{}:{line}: {part}{colon}{text}", self.file_name)?;
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         match self.len() {
             0 => Ok(()),

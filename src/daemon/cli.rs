@@ -10,10 +10,11 @@ use std::sync::atomic::AtomicBool;
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::convert::{self, Target, Values};
+use super::convert;
 use super::doctor::Request;
 use super::settings::Level;
 use super::{Failure, doctor, kinds, load, log, plan, run};
+use crate::format::{FileFormat, Values};
 
 const HELP: &str = "\
 biosigd: acquires biosignals, shows them live, and records every sample or says which ones are missing.
@@ -24,7 +25,7 @@ usage: biosigd [run] [-c FILE]           the daemon
        biosigd kinds                     every source, stage and section with its keys
        biosigd verify [--counter] FILE.. reads recordings back and checks their ledgers
        biosigd recover PATH..            makes recordings whole that were not finished (files, or all in a directory)
-       biosigd convert [--codes] IN OUT  a BDF or EDF recording as OUT: .bdf, .edf or .csv (in units, or codes)
+       biosigd convert [--codes] IN OUT  a recording as OUT: .bdf, .edf, .raw or .csv (in units, or codes)
        biosigd doctor [-c FILE] [--json] [--seconds N]
                                          what on this machine would cost samples, each with its remedy
        biosigd --version | --help
@@ -62,15 +63,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let mut text = format!("biosigd: {failure}");
-            if let Failure::Config(mistakes) = &failure {
-                text = mistakes.to_string();
-            }
-            let mut source = std::error::Error::source(&failure);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
+            let text = match &failure {
+                Failure::Config(mistakes) => mistakes.to_string(),
+                _ => format!("biosigd: {}", failure.in_full()),
+            };
             // Standard error may be closed; the exit code still tells.
             drop(writeln!(std::io::stderr(), "{text}"));
             failure.exit_code()
@@ -144,14 +140,14 @@ fn conversion(files: Vec<PathBuf>, values: Option<Values>) -> Result<convert::Re
     let Ok([input, output]) = <[PathBuf; 2]>::try_from(files) else {
         return Err(Failure::Usage("`convert` needs IN and OUT, and no more".to_owned()));
     };
-    let Some(target) = Target::of(&output) else {
+    let Some(target) = FileFormat::of(&output) else {
         let output = output.display();
         return Err(Failure::Usage(format!(
-            "OUT must end in .bdf, .edf or .csv, which says what is written: {output}"
+            "OUT must end in .bdf, .edf, .csv or .raw, which says what is written: {output}"
         )));
     };
-    if values.is_some() && target != Target::Csv {
-        return Err(Failure::Usage("--codes and --units are for a .csv; .bdf and .edf hold both".to_owned()));
+    if values.is_some() && target != FileFormat::Csv {
+        return Err(Failure::Usage("--codes and --units are for a .csv; the others hold both".to_owned()));
     }
     Ok(convert::Request { input, output, target, values: values.unwrap_or(Values::Units) })
 }

@@ -4,27 +4,28 @@
 //! file is left; an OUT that exists is never replaced.
 //!
 //! ```text
-//! IN ──▶ record ──┬─▶ OUT.bdf, OUT.edf: the codes as they are, annotations byte by byte
-//!                 └─▶ OUT.csv: a row per frame      └─▶ OUT_events.tsv: gaps and markers
+//! IN ──▶ Reader ──▶ image of a record ──▶ RecordWriter ──▶ OUT
 //! ```
 //!
 //! A plain file (no `+`) stays plain: its patient's field is free text, with which readers refuse a `+` file.
 //!
-//! What is deliberately absent: reading CSV, which has no ranges; `.raw`, which the recorder does not write; changing rates
-//! or ranges, which would change samples; sidecars, whose ledger speaks of the file it was written for.
+//! A BDF or EDF file fills its last record up; where the sidecar beside IN says how many frames were recorded, a CSV or raw
+//! OUT has those and no others.
+//!
+//! What is deliberately absent: changing rates or ranges, which would change samples; sidecars, whose ledger speaks of the
+//! file it was written for.
 
-mod annotations;
-mod csv;
-mod edf;
 mod input;
 mod output;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::input::Input;
+use self::output::NewFile;
 use crate::edf::Signal;
+use crate::format::{self, FileFormat, Values};
 
 /// Why nothing was converted.
 #[derive(Debug, thiserror::Error)]
@@ -86,40 +87,6 @@ pub enum ConvertError {
     Report(#[source] std::io::Error),
 }
 
-/// What a row of a CSV file holds for each sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Values {
-    /// The code.
-    Codes,
-    /// The value in the signal's unit, as the shortest decimal that reads back as the same `f64`. Status words, which
-    /// are bits and no measurement, stay codes.
-    Units,
-}
-
-/// The format of OUT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// 24 bits: BDF+C, or BDF where IN is plain.
-    Bdf,
-    /// 16 bits: EDF+C, or EDF where IN is plain.
-    Edf,
-    /// One row per frame.
-    Csv,
-}
-
-impl Target {
-    /// The format that the ending of a name stands for.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Target> {
-        match path.extension()?.to_str()? {
-            "bdf" => Some(Target::Bdf),
-            "edf" => Some(Target::Edf),
-            "csv" => Some(Target::Csv),
-            _ => None,
-        }
-    }
-}
-
 /// What is to be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -128,7 +95,7 @@ pub struct Request {
     /// OUT.
     pub output: PathBuf,
     /// Its format.
-    pub target: Target,
+    pub target: FileFormat,
     /// What the rows of a CSV file hold.
     pub values: Values,
 }
@@ -139,17 +106,44 @@ pub struct Request {
 /// [`ConvertError`], and then neither OUT nor anything else was left. [`ConvertError::Report`] comes after OUT was made.
 pub fn convert(request: &Request, stop: &AtomicBool, out: &mut impl Write) -> Result<(), ConvertError> {
     let mut input = Input::open(&request.input)?;
-    let written = match request.target {
-        Target::Bdf => edf::write(&mut input, true, &request.output, stop)?,
-        Target::Edf => edf::write(&mut input, false, &request.output, stop)?,
-        Target::Csv => csv::write(&mut input, request.values, &request.output, stop)?,
+    // Into memory first: a header that is refused must not have made a file.
+    let writer = format::writer(request.target, input.header(), input.start_ns(), request.values);
+    let mut writer = writer.map_err(|error| input.unusable(error.to_string()))?;
+    let mut file = NewFile::create(&request.output)?;
+    file.write_all(writer.header()).map_err(|source| file.error(source))?;
+    let (mut image, mut n_damaged, mut n_frames) = (Vec::new(), 0_u64, 0_u64);
+    while let Some(frames) = input.next(&mut image, !request.target.is_edf())? {
+        // `Relaxed`: the flag orders nothing, it only ends the work.
+        if stop.load(Ordering::Relaxed) {
+            return Err(ConvertError::Stopped { path: request.output.clone() });
+        }
+        n_damaged += u64::from(input.annotations(&image)?.is_err());
+        let record = writer.record(&image, frames).map_err(|error| input.unusable(error.to_string()))?;
+        file.write_all(record).map_err(|source| file.error(source))?;
+        n_frames += frames as u64;
+    }
+    if n_damaged > 0 {
+        input.note(format!("damaged: annotations of {n_damaged} records cannot be read; copied byte by byte"));
+    }
+    let count = writer.count(input.n_records()).map_err(|error| input.unusable(error.to_string()))?;
+    file.seal(count)?;
+    file.publish()?;
+    let written = match (request.target, request.values) {
+        (FileFormat::Csv, Values::Units) => format!("{n_frames} frames in units"),
+        (FileFormat::Csv, Values::Codes) => format!("{n_frames} frames in codes"),
+        (FileFormat::Raw, _) => format!("{n_frames} frames, every code as it was"),
+        (target, _) => {
+            let plus = if input.header().format.is_plus() { "+C" } else { "" };
+            let name = target.ending().to_uppercase();
+            format!("{name}{plus}, {} records, every code as it was", input.n_records())
+        }
     };
     let header = input.header();
     let n_signals = header.signals.iter().filter(|signal| !Signal::is_annotations(signal)).count();
     let mut text = format!(
         "{}\n  {}, {n_signals} signals, {} records of {} s, {} annotations\n",
         request.input.display(),
-        header.format.name(),
+        input.name(),
         input.n_records(),
         header.record_duration_text,
         input.n_annotations()

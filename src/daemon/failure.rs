@@ -82,6 +82,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The whole chain of reasons, down to the system's.
+    pub(super) fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -1,5 +1,7 @@
 //! The keys of `[recorder]` that speak of files: what they are called, when another one begins, what is kept.
 
+use std::path::{Path, PathBuf};
+
 use super::settings::Recorder;
 use crate::config::{Mistakes, Table};
 use crate::sink::recorder::{FileName, Keep, Rotate};
@@ -58,4 +60,16 @@ pub(super) fn when(recorder: &Recorder) -> Option<String> {
     ];
     let reasons: Vec<_> = reasons.into_iter().filter(|(value, _)| *value > 0.0).map(|(_, text)| text).collect();
     (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// Where recordings go: absolute as it is, else relative to the service's state directory, else as the design says.
+pub(super) fn recordings_dir(dir: &Path, config_file: Option<&Path>) -> PathBuf {
+    if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
+        return Path::new(&state).join(dir);
+    }
+    match config_file {
+        Some(file) if file.starts_with("/etc") => Path::new("/var/lib/biosigd").join(dir),
+        Some(file) => file.parent().unwrap_or(Path::new("")).join(dir),
+        None => dir.to_owned(),
+    }
 }

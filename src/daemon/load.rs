@@ -4,17 +4,18 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
-use super::settings::{self, Level, Record, Settings};
+use super::settings::{Level, Record, Settings};
 use super::sizes::Sizes;
 use super::{Failure, chains};
 use crate::block::Stream;
 use crate::config::{Document, Mistakes};
 use crate::metrics::Metrics;
 use crate::pipeline::Chain;
-use crate::rt::Cores;
+use crate::rt::{Cores, kernel};
 use crate::source::{self, Hardware, Opening, Source};
 
 /// What runs when there is no configuration file: simulated chips.
@@ -58,15 +59,19 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Brings the converter up and lets it prove itself: once, when the daemon runs, before there are threads.
-    pub(super) fn prove(&mut self) -> Result<(), Failure> {
-        self.proof = self.source.prove().map_err(Failure::Unproven)?;
+    /// Brings the converter up and lets it prove itself: once, when the daemon runs, before there are threads. Gives up soon
+    /// when `stop` is set meanwhile, with an answer that then means nothing.
+    pub(super) fn prove(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
+        self.proof = self.source.prove(stop).map_err(Failure::Unproven)?;
         Ok(())
     }
 
     /// The source as `hello`, status and sidecar describe it.
     pub(super) fn about_source(&self) -> Value {
         let mut about = json!({"kind": self.source_kind, "simulated": self.raw.is_simulated()});
+        if let Some(kernel) = kernel() {
+            about["kernel"] = json!({"release": kernel.release, "preemption": kernel.preemption});
+        }
         if !self.proof.is_null() {
             about["proof"] = self.proof.clone();
         }
@@ -93,16 +98,19 @@ pub(super) fn chosen(file: Option<&Path>) -> Option<PathBuf> {
 
 /// What a reload changes: chains that fit the running source, and the daemon's own sections.
 pub(super) struct Reloaded {
-    pub(super) text: String,
     pub(super) settings: Settings,
     pub(super) chains: Vec<Chain>,
 }
 
-/// Proves `file` again, its chains against the source that runs, `raw` from `n_chips` chips.
-pub(super) fn reload(file: &Path, raw: &Stream, n_chips: usize, metrics: &Metrics) -> Result<Reloaded, Failure> {
-    let (name, text) = text_of(file)?;
-    let document = Document::parse(&name, &text).map_err(Failure::Config)?;
-    let mut mistakes = Mistakes::new(&name);
+/// Proves the `text` of `file`, called `name`, its chains against the source that runs, `raw` from `n_chips` chips.
+pub(super) fn reload(
+    file: &Path,
+    (name, text): (&str, &str),
+    (raw, n_chips): (&Stream, usize),
+    metrics: &Metrics,
+) -> Result<Reloaded, Failure> {
+    let document = Document::parse(name, text).map_err(Failure::Config)?;
+    let mut mistakes = Mistakes::new(name);
     let base = file.parent().unwrap_or(Path::new(""));
     let Written { settings, drafts, .. } = written(&document, base, source::KINDS, &mut mistakes);
     let names = drafts.names.clone();
@@ -112,12 +120,11 @@ pub(super) fn reload(file: &Path, raw: &Stream, n_chips: usize, metrics: &Metric
     if !mistakes.is_empty() {
         return Err(Failure::Config(mistakes));
     }
-    drop(document);
-    Ok(Reloaded { text, settings, chains })
+    Ok(Reloaded { settings, chains })
 }
 
 /// The name that messages call the file by, and its text.
-fn text_of(path: &Path) -> Result<(String, String), Failure> {
+pub(super) fn text_of(path: &Path) -> Result<(String, String), Failure> {
     let bytes = read(path).map_err(|source| Failure::NoConfig { path: path.to_owned(), source })?;
     let name = path.display().to_string();
     if bytes.len() as u64 > FILE_BYTES_MAX {
@@ -202,14 +209,14 @@ pub(super) fn build(
     let streams = streams(&document, &settings, &names, &chains, &mut mistakes);
     // Said to people elsewhere: what a path is relative to, they do not know.
     let place = |dir: &Path| {
-        let dir = settings::recordings_dir(dir, file);
+        let dir = super::files::recordings_dir(dir, file);
         std::path::absolute(&dir).unwrap_or(dir)
     };
     let recordings = place(&settings.recorder.dir);
     let fallback = Some(&settings.recorder.fallback_dir).filter(|dir| !dir.as_os_str().is_empty());
     let fallback = fallback.map(|dir| place(dir));
     if settings.records() {
-        if let Err(error) = crate::sink::recorder::check(&raw, n_chips) {
+        if let Err(error) = crate::sink::recorder::check(&raw, n_chips, settings.recorder.format) {
             let mut nothing = Mistakes::new("");
             let table = document.root().section("source", &mut nothing);
             table

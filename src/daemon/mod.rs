@@ -1,5 +1,6 @@
 //! Builds, starts, runs and stops the road. The only folder that knows all others.
 
+mod backlog;
 mod chains;
 pub mod cli;
 pub mod convert;
@@ -17,6 +18,7 @@ mod recorder;
 pub mod recover;
 mod reload;
 mod road;
+mod room;
 mod run;
 mod settings;
 mod sizes;

@@ -121,9 +121,10 @@ fn recorder(out: &mut String, loaded: &Loaded) {
 /// How much an hour, and when it will stop.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "gigabytes of a configuration in range")]
 pub(super) fn disk(loaded: &Loaded) -> String {
-    let per_s = bytes_per_s(&loaded.raw, loaded.n_chips).max(1);
+    let recorder = &loaded.settings.recorder;
+    let per_s = bytes_per_s(&loaded.raw, loaded.n_chips, (recorder.format, recorder.csv_values)).max(1);
     let per_hour_gb = per_s as f64 * 3600.0 / 1e9;
-    let min_free_gb = loaded.settings.recorder.min_free_gb;
+    let min_free_gb = recorder.min_free_gb;
     // The directory may not be there yet: its nearest ancestor lies on the same file system.
     let there = loaded.recordings.ancestors().find(|dir| dir.exists()).unwrap_or(std::path::Path::new("."));
     let there = if there.as_os_str().is_empty() { std::path::Path::new(".") } else { there };

@@ -13,7 +13,7 @@ use crate::block::{Marker, RawBlock, Stream};
 use crate::metrics::Metrics;
 use crate::pipeline::{self as line, Bell, Control, Ledger, Progress, RecordingStatus, WhenFull};
 use crate::sink::SinkError;
-use crate::sink::recorder::{BdfRecorder, RecorderPlan};
+use crate::sink::recorder::{FileRecorder, RecorderPlan};
 use crate::source::Slack;
 
 /// The time between two tries to open a file after the disk refused.
@@ -28,7 +28,7 @@ pub(super) fn sinks(
     dirs: &[&Path],
     about: &Value,
     session: &str,
-) -> Result<Vec<BdfRecorder>, Failure> {
+) -> Result<Vec<FileRecorder>, Failure> {
     if !settings.records() {
         return Ok(Vec::new());
     }
@@ -36,6 +36,8 @@ pub(super) fn sinks(
         dir: dir.to_owned(),
         stream: raw.clone(),
         n_chips,
+        format: settings.recorder.format,
+        values: settings.recorder.csv_values,
         file_name: super::files::file_name(&settings.recorder),
         rotate: super::files::rotate(&settings.recorder),
         keep: super::files::keep(&settings.recorder),
@@ -45,7 +47,7 @@ pub(super) fn sinks(
         session: session.to_owned(),
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let sinks: Result<Vec<_>, _> = dirs.iter().map(|dir| BdfRecorder::new(plan(dir))).collect();
+    let sinks: Result<Vec<_>, _> = dirs.iter().map(|dir| FileRecorder::new(plan(dir))).collect();
     // The second directory may be one that is not there yet.
     dirs.first().map_or(Ok(()), |dir| prove_writable(dir))?;
     dirs.iter().for_each(|dir| super::recover::at_start(dir, super::files::keep(&settings.recorder)));
@@ -71,7 +73,7 @@ fn prove_writable(dir: &Path) -> Result<(), Failure> {
 pub(super) struct Recorder {
     pub(super) link: line::Sender<Arc<RawBlock>>,
     pub(super) intake: line::Intake,
-    pub(super) disk: line::Disk<BdfRecorder>,
+    pub(super) disk: line::Disk<FileRecorder>,
     pub(super) ledger: Ledger,
     pub(super) control: Control,
 }
@@ -79,7 +81,7 @@ pub(super) struct Recorder {
 /// Lays out the ring and ties both threads to it.
 #[allow(clippy::too_many_arguments, reason = "the parts of two threads, each named at the one place that calls this")]
 pub(super) fn build(
-    sinks: Vec<BdfRecorder>,
+    sinks: Vec<FileRecorder>,
     settings: &Settings,
     (raw, n_chips): (&Stream, usize),
     slack: Slack,

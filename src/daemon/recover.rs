@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use crate::sink::recorder::{Keep, Names, PART_ENDING, RepairError, Retainer, complete, lowest_priority, repair};
+use crate::sink::recorder::{Keep, Names, RepairError, Retainer, complete, folders, lowest_priority, repair};
 
 /// Why `recover` is not content.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ pub fn recover(paths: &[PathBuf], out: &mut impl Write) -> Result<(), RecoverErr
 /// Makes one file whole. No line: it was finished.
 fn one(path: &Path, is_named: bool) -> Result<Vec<String>, RepairError> {
     let Some(names) = Names::of(path) else {
-        return Err(RepairError::Damaged("its name does not end in .bdf".to_owned()));
+        return Err(RepairError::Damaged("its name does not end in .bdf, .edf, .csv or .raw".to_owned()));
     };
     let repaired = repair(path, is_named)?;
     let (names, mut lines) = match repaired {
@@ -112,18 +112,19 @@ fn one(path: &Path, is_named: bool) -> Result<Vec<String>, RepairError> {
     Ok(lines)
 }
 
-/// Data files in a folder, finished or not, in the order of their names. Not in folders below.
+/// Data files in a folder, finished or not, in the order of their names. Of the folders below, in those of BIDS.
 fn unfinished(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    for entry in folders(dir)?.iter().flat_map(std::fs::read_dir).flatten() {
         let entry = entry?;
         // A link is somebody's.
-        if entry.file_type()?.is_file() && entry.path().extension().is_some_and(|ending| ending == "bdf") {
+        if entry.file_type()?.is_file() && Names::of(&entry.path()).is_some() {
             files.push(entry.path());
         }
     }
     // Unfinished ones first: they matter more than a missing sum.
-    files.sort_by_key(|path| (!path.as_os_str().as_encoded_bytes().ends_with(PART_ENDING.as_bytes()), path.clone()));
+    let is_part = |path: &Path| Names::of(path).is_some_and(|names| path == names.part_data());
+    files.sort_by_key(|path| (!is_part(path), path.clone()));
     Ok(files)
 }
 

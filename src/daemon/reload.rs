@@ -2,7 +2,8 @@
 //! the limits of clients, and the token. The recorder notices nothing. A bad file changes nothing; what needs a restart
 //! is named.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use toml::{Table, Value};
@@ -31,6 +32,8 @@ pub(super) struct Reloader {
     n_chips: usize,
     streams: Vec<String>,
     generation: u32,
+    /// Chains that were replaced in the last instant of an exchange have not been fetched yet.
+    owed: bool,
     log: Option<log::Level>,
 }
 
@@ -45,7 +48,7 @@ impl Reloader {
     ) -> Reloader {
         // The text was proved before: it is a table.
         let running = text.parse().unwrap_or_default();
-        Reloader { file, running, raw, n_chips, streams, generation: 0, log }
+        Reloader { file, running, raw, n_chips, streams, generation: 0, owed: false, log }
     }
 
     /// Reads the file again and changes what it can; tells in the log what became of it.
@@ -54,33 +57,53 @@ impl Reloader {
             tracing::warn!("there is no configuration file to read again: the daemon runs on its built-in one");
             return;
         };
-        match load::reload(&file, &self.raw, self.n_chips, &road.context.metrics) {
-            Ok(reloaded) => self.apply(reloaded, road),
-            Err(Failure::Config(mistakes)) => {
-                mistakes.to_string().lines().for_each(|line| tracing::error!("{line}"));
-                tracing::error!("{}: nothing was changed", file.display());
-            }
-            Err(error) => tracing::error!("{error}: nothing was changed"),
+        let (name, text) = match load::text_of(&file) {
+            Ok(read) => read,
+            Err(error) => return self.refuse(&file, &error, ""),
+        };
+        match load::reload(&file, (&name, &text), (&self.raw, self.n_chips), &road.context.metrics) {
+            Ok(reloaded) => self.apply(reloaded, text.parse().unwrap_or_default(), road),
+            Err(error) => self.refuse(&file, &error, &text),
         }
     }
 
-    fn apply(&mut self, reloaded: Reloaded, road: &Road) {
-        let Reloaded { text, settings, chains } = reloaded;
-        let mut wanted: Table = text.parse().unwrap_or_default();
-        let differences = differences(&self.running, &wanted);
-        let (mut changed, mut restart) = (Vec::new(), Vec::new());
-        for key in differences {
-            let live = LIVE.iter().any(|live| key == *live || key.starts_with(&format!("{live}.")));
-            if live { changed.push(key) } else { restart.push(key) }
+    /// Says why a file with this `text` changes nothing. What is a mistake for the source that runs may be right for the
+    /// one that the file asks for: the keys that need a restart are named here too.
+    fn refuse(&self, file: &Path, error: &Failure, text: &str) {
+        match error {
+            Failure::Config(mistakes) => mistakes.lines().for_each(|line| tracing::error!("{line}")),
+            error => tracing::error!("{}", error.in_full()),
         }
-        if changed.iter().any(|key| key.starts_with("chain")) {
-            match self.exchange(chains, road) {
-                Ok(()) => {}
-                Err(why) => {
-                    changed.retain(|key| !key.starts_with("chain"));
-                    keep(&mut wanted, &self.running, "chain");
-                    restart.push(why);
-                }
+        if let Ok(wanted) = text.parse::<Table>() {
+            let differences = differences(&self.running, &wanted);
+            let restart: Vec<String> = differences.into_iter().filter(|key| !is_live(key)).collect();
+            if !restart.is_empty() {
+                tracing::error!(
+                    "{}: it was held against the source that runs; these changes need a restart: {}",
+                    file.display(),
+                    restart.join(", ")
+                );
+            }
+        }
+        tracing::error!("{}: nothing was changed", file.display());
+    }
+
+    fn apply(&mut self, reloaded: Reloaded, mut wanted: Table, road: &Road) {
+        let Reloaded { settings, chains } = reloaded;
+        let (mut changed, mut restart): (Vec<String>, Vec<String>) =
+            differences(&self.running, &wanted).into_iter().partition(|key| is_live(key));
+        let (of_chains, others) = changed.into_iter().partition::<Vec<String>, _>(|key| key.starts_with("chain."));
+        changed = others;
+        if !of_chains.is_empty() {
+            // Streams are numbered and counted by chain: which there are stays.
+            if names_of(&self.running) != names_of(&wanted) {
+                keep(&mut wanted, &self.running, "chain");
+                restart.extend(of_chains);
+            } else if let Err(why) = self.exchange(chains, road) {
+                keep(&mut wanted, &self.running, "chain");
+                tracing::error!("not changed: {}: {why}; reload again", of_chains.join(", "));
+            } else {
+                changed.extend(of_chains);
             }
         }
         // To do without a token is a matter of the address as well, which stays: that needs a restart.
@@ -98,61 +121,73 @@ impl Reloader {
         for live in LIVE {
             keep(&mut self.running, &wanted, live);
         }
-        let none = |keys: &[String]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
-        tracing::info!("reloaded; changed: {}", none(&changed));
+        changed.sort();
+        restart.sort();
+        match (changed.is_empty(), restart.is_empty()) {
+            (true, true) => tracing::info!("reloaded; nothing changed"),
+            (true, false) => tracing::info!("reloaded; changed: nothing"),
+            (false, _) => tracing::info!("reloaded; changed: {}", changed.join(", ")),
+        }
         if !restart.is_empty() {
             tracing::warn!("these changes need a restart: {}", restart.join(", "));
         }
     }
 
     /// Gives new chains to the processing thread and drops the old ones here.
-    fn exchange(&mut self, mut chains: Vec<Chain>, road: &Road) -> Result<(), String> {
-        let name_of = |chain: &Chain| chain.name().to_owned();
-        let mut names: Vec<String> = chains.iter().map(name_of).collect();
-        let mut running: Vec<String> = self
-            .running
-            .get("chain")
-            .and_then(Value::as_table)
-            .map(|chains| chains.keys().cloned().collect())
-            .unwrap_or_default();
-        names.sort();
-        running.sort();
-        if names != running {
-            return Err(format!("the chains are {}, were {}", names.join(", "), running.join(", ")));
+    fn exchange(&mut self, mut chains: Vec<Chain>, road: &Road) -> Result<(), &'static str> {
+        if self.owed && !old_ones_are_back(road) {
+            return Err("the processing thread has not given back those of the reload before");
         }
+        self.owed = false;
         self.generation += 1;
         chains.iter_mut().for_each(|chain| chain.set_generation(self.generation));
         let feeds_before = road.context.feeds.now();
         road.context.feeds.set(road::feeds(&self.streams, &self.raw, &chains));
-        if road.exchange.offer(chains).is_err() {
-            road.context.feeds.set(feeds_before.to_vec());
-            return Err("chain (an exchange is still on its way)".to_owned());
-        }
-        let deadline = Instant::now() + TAKE_TIME;
-        loop {
-            road.process.unpark();
-            if let Some(old) = road.exchange.replaced() {
-                drop(old);
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
+        let why = match road.exchange.offer(chains) {
+            Ok(()) if old_ones_are_back(road) => return Ok(()),
+            Ok(()) => "the processing thread did not take new ones within 5 s",
+            Err(_) => "an exchange is still on its way",
+        };
         match road.exchange.withdraw() {
             Some(untaken) => {
                 drop(untaken);
                 road.context.feeds.set(feeds_before.to_vec());
-                Err("chain (the processing thread did not take it in 5 s)".to_owned())
+                Err(why)
             }
-            // It was taken in the last instant; the old ones come out with the next reload's.
-            None => Ok(()),
+            // They were taken in the last instant; the old ones are fetched before the next exchange.
+            None => {
+                self.owed = true;
+                Ok(())
+            }
         }
     }
 }
 
-/// Dotted names of the keys whose values differ.
+/// Waits for the chains that were replaced, and drops them. False when none came in time.
+fn old_ones_are_back(road: &Road) -> bool {
+    let deadline = Instant::now() + TAKE_TIME;
+    loop {
+        road.process.unpark();
+        if road.exchange.replaced().is_some() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn is_live(key: &str) -> bool {
+    LIVE.iter().any(|live| key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+/// The names of the chains, sorted.
+fn names_of(configuration: &Table) -> BTreeSet<&String> {
+    configuration.get("chain").and_then(Value::as_table).into_iter().flat_map(Table::keys).collect()
+}
+
+/// Dotted names of the keys whose values differ: settings are compared, not how they are written.
 fn differences(before: &Table, after: &Table) -> Vec<String> {
     let mut names = Vec::new();
     compare(before, after, "", &mut names);
@@ -168,11 +203,28 @@ fn compare(before: &Table, after: &Table, prefix: &str, names: &mut Vec<String>)
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match (before.get(key), after.get(key)) {
             (Some(Value::Table(before)), Some(Value::Table(after))) => compare(before, after, &name, names),
+            // A chain is something also without any key; other sections are not.
+            (None, Some(_)) | (Some(_), None) if prefix == "chain" => names.push(name),
             (Some(Value::Table(before)), None) => compare(before, &nothing, &name, names),
             (None, Some(Value::Table(after))) => compare(&nothing, after, &name, names),
-            (before, after) if before != after => names.push(name),
-            _ => {}
+            (Some(before), Some(after)) if is_same(before, after) => {}
+            _ => names.push(name),
         }
+    }
+}
+
+/// Whether both set the same: a number is the same with and without a decimal point.
+#[allow(clippy::cast_precision_loss, reason = "an integer beyond 2^53 is refused by every key")]
+fn is_same(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Integer(whole), Value::Float(float)) | (Value::Float(float), Value::Integer(whole)) => {
+            *whole as f64 == *float
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            before.len() == after.len() && before.iter().zip(after).all(|(before, after)| is_same(before, after))
+        }
+        (Value::Table(before), Value::Table(after)) => differences(before, after).is_empty(),
+        _ => before == after,
     }
 }
 
@@ -206,6 +258,24 @@ mod tests {
         let before = table("[acquire]\ncore = 1\n[chain.live]\nstage = [{kind = \"gain\"}]\n[log]\nlevel = \"info\"");
         let after = table("[acquire]\ncore = 2\n[chain.live]\nstage = [{kind = \"notch\"}]\n[http]\nlisten = \"x\"");
         assert_eq!(differences(&before, &after), ["acquire.core", "chain.live.stage", "http.listen", "log.level"]);
+    }
+
+    #[test]
+    fn how_it_is_written_does_not_differ() {
+        let before = table("# of old\n[source]\nrate_hz = 4000\n[[chain.live.stage]]\nkind = 'gain'\nfactor = 2");
+        let after =
+            table("chain.live.stage = [ {factor = 2.0, kind = \"gain\"} ] # new\n[log]\n[source]\nrate_hz = 4_000.0");
+        assert!(differences(&before, &after).is_empty(), "{:?}", differences(&before, &after));
+        let other = table("chain.live.stage = [ {factor = 2.5, kind = \"gain\"} ]\n[source]\nrate_hz = 4000");
+        assert_eq!(differences(&before, &other), ["chain.live.stage"]);
+    }
+
+    #[test]
+    fn a_chain_without_keys_is_a_difference() {
+        let (before, after) = (table("[chain.live]"), table("[chain.live]\n[chain.bare]"));
+        assert_eq!(differences(&before, &after), ["chain.bare"]);
+        assert_eq!(differences(&after, &before), ["chain.bare"]);
+        assert_ne!(names_of(&before), names_of(&after));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::backlog::Backlog;
 use super::converter::Converter;
 use super::events::Events;
 use super::http::{self, Context, Health};
 use super::load::Loaded;
+use super::room::Room;
 use super::{Failure, recorder, sizes};
 use crate::block::Stream;
 use crate::config::AutoOr;
@@ -200,7 +202,7 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     starter.spawn(role("websocket", None, None), move || fanout.run())?;
     let from_source = Arc::clone(&events);
     source.connect(Box::new(move |marker| from_source.send(marker)));
-    let fate = source.fate();
+    let (fate, slack) = (source.fate(), source.slack());
     let block_s = raw.block_frames_max as f64 / raw.rate_hz;
     let acquire = line::Acquire::new(
         source,
@@ -213,12 +215,19 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
     );
     starter.spawn(role("acquire", Some(cores.0), Some(settings.acquire.priority)), move || acquire.run())?;
 
+    // A recording that is read ahead waits when the ring is full: its backlog is no bad sign.
+    let warns = settings.records() && slack != Slack::Forever;
+    let backlog = to_option(warns, Arc::new(Backlog::new(&metrics, settings.recorder.stall_budget_s)));
+    let spelling = (settings.recorder.format, settings.recorder.csv_values);
+    let bytes_per_s = sizes::bytes_per_s(&raw, n_chips, spelling);
+    let room = Room::new(&metrics, bytes_per_s, raw.rate_hz, settings.recorder.min_free_gb);
     let health = Health::new(
         block_s,
         acquire_progress,
         process_progress,
         to_option(settings.records(), disk_progress),
         &converter,
+        &backlog,
     );
     let context = Arc::new(Context {
         metrics,
@@ -235,6 +244,8 @@ pub(super) fn start(loaded: Loaded, port: http::Port, session: &str) -> Result<R
         readers: Arc::default(),
         stop_most: Duration::from_secs_f64(settings.recorder.stall_budget_s) + super::run::DRAIN_GRACE,
         health,
+        backlog,
+        room: to_option(settings.records(), room),
         converter,
         draining: std::sync::atomic::AtomicBool::new(false),
         hosts: settings.http.hosts.clone(),

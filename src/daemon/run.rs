@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
+use super::backlog::Line;
 use super::converter::Told;
 use super::load::{Loaded, chosen, load};
 use super::reload::Reloader;
@@ -36,7 +37,12 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failure> {
     let asked = Asked::register()?;
     let port = http::Port::listen(loaded.settings.listen)?;
     greet(&loaded);
-    loaded.prove()?;
+    let proven = loaded.prove(&asked.stop);
+    if asked.to_stop() {
+        tracing::info!("asked to stop before it began: nothing was read, nothing is recorded");
+        return Ok(());
+    }
+    proven?;
     show_the_way(&loaded, port.address);
     let drain = Duration::from_secs_f64(loaded.settings.recorder.stall_budget_s) + DRAIN_GRACE;
     let session = format!("{:016x}-{}", utc_now_ns(), std::process::id());
@@ -149,6 +155,12 @@ fn watch(road: &Road, asked: &Asked, reloader: &mut Reloader, systemd: &mut Syst
             if asked.is_none() {
                 tracing::warn!("SIGUSR1: there is no recorder that could begin another file");
             }
+        }
+        match road.context.backlog.as_ref().and_then(|backlog| backlog.look()) {
+            Some(Line::Info(line)) => tracing::info!("{line}"),
+            Some(Line::Warn(line)) => tracing::warn!("{line}"),
+            Some(Line::Error(line)) => tracing::error!("{line}"),
+            None => {}
         }
         systemd.look(road);
         for (episode, ledger) in episodes.iter_mut().zip(&road.context.ledgers) {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::token::TokenFile;
 use crate::config::{AutoOr, Key, Mistakes, Table};
+use crate::format::{FileFormat, Values};
 use crate::rt::Cores;
 use crate::sink::websocket::CLIENTS_MAX;
 
@@ -57,6 +58,8 @@ pub(super) enum OnOverflow {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Recorder {
     pub(super) record: Record,
+    pub(super) format: FileFormat,
+    pub(super) csv_values: Values,
     pub(super) dir: PathBuf,
     pub(super) stall_budget_s: f64,
     pub(super) on_overflow: OnOverflow,
@@ -76,6 +79,8 @@ impl Default for Recorder {
     fn default() -> Recorder {
         Recorder {
             record: Record::Auto,
+            format: FileFormat::Bdf,
+            csv_values: Values::Codes,
             dir: PathBuf::from("recordings"),
             stall_budget_s: 30.0,
             on_overflow: OnOverflow::Gap,
@@ -215,6 +220,8 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
                 "0.0",
                 "signal from before the start that a recording begins with, to half of stall_budget_s",
             ),
+            Key::new("format", "\"bdf\"", "bdf (24 bits), edf (16), csv (rows) or raw (i32 and CRC32)"),
+            Key::new("csv_values", "\"codes\"", "what a row of CSV holds: codes, or values in units"),
             Key::new("fallback_dir", "\"\"", "where recordings go while dir takes none; empty: nowhere"),
         ],
     ),
@@ -381,16 +388,4 @@ fn check_http(table: &Table<'_>, h: &Http, has_token: bool, mistakes: &mut Mista
         table.refuse(mistakes, "listen", text);
     }
     listen
-}
-
-/// Where recordings go: absolute as it is, else relative to the service's state directory, else as the design says.
-pub(super) fn recordings_dir(dir: &Path, config_file: Option<&Path>) -> PathBuf {
-    if let Some(state) = std::env::var_os("STATE_DIRECTORY").filter(|state| !state.is_empty()) {
-        return Path::new(&state).join(dir);
-    }
-    match config_file {
-        Some(file) if file.starts_with("/etc") => Path::new("/var/lib/biosigd").join(dir),
-        Some(file) => file.parent().unwrap_or(Path::new("")).join(dir),
-        None => dir.to_owned(),
-    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::settings::Settings;
 use crate::block::Stream;
+use crate::format::{FileFormat, Values};
 use crate::pipeline::{CHAIN_SLABS, Chain, LINK_BLOCKS, ring_bytes};
 use crate::sink::recorder::record_plan;
 
@@ -63,11 +64,32 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// What a recording of `raw` from `n_chips` chips takes, in bytes per second.
+/// A row of CSV, before its samples: the frame's number and its time, each with a comma.
+const CSV_ROW_BYTES: u64 = 32;
+
+/// A code of 24 bits in CSV, with sign and comma.
+const CSV_CODE_BYTES: u64 = 9;
+
+/// A value in its unit in CSV, with sign, point and comma; the shortest decimals of most codes have as many digits.
+const CSV_UNIT_BYTES: u64 = 20;
+
+/// What a recording of `raw` from `n_chips` chips takes, in bytes per second; for CSV at most about as much.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate")]
-pub(super) fn bytes_per_s(raw: &Stream, n_chips: usize) -> u64 {
+pub(super) fn bytes_per_s(raw: &Stream, n_chips: usize, (format, values): (FileFormat, Values)) -> u64 {
     let (bytes, seconds) = record(raw, n_chips);
-    (bytes as f64 / seconds).ceil() as u64
+    let n_signals = (raw.n_channels() + n_chips) as u64;
+    let in_image = (bytes as f64 / seconds).ceil() as u64;
+    let of_frames = |frame_bytes: u64| (frame_bytes as f64 * raw.rate_hz).ceil() as u64;
+    match format {
+        FileFormat::Bdf => in_image,
+        // Two bytes for what has three in the image.
+        FileFormat::Edf => (in_image * 2).div_ceil(3),
+        FileFormat::Csv => {
+            let sample_bytes = if values == Values::Units { CSV_UNIT_BYTES } else { CSV_CODE_BYTES };
+            of_frames(CSV_ROW_BYTES + n_signals * sample_bytes)
+        }
+        FileFormat::Raw => of_frames(n_signals * 4),
+    }
 }
 
 /// Bytes and seconds of one record; no bytes where the stream cannot be recorded.
@@ -88,11 +110,16 @@ mod tests {
             let channels = vec![Channel::microvolts_24_bit("Fp1", 1000.0); n_channels];
             Stream { rate_hz, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 }
         };
+        let bdf = (FileFormat::Bdf, Values::Codes);
         // 512 samples of three bytes in a record of 1 s: twice what one channel at 250 Hz takes.
-        assert_eq!(bytes_per_s(&stream(1, 250.0), 0), 750 + 1536);
-        assert_eq!(bytes_per_s(&stream(32, 4000.0), 0), 384_000 + 1536);
-        assert_eq!(bytes_per_s(&stream(32, 4000.0), 4), 384_000 + 4 * 12_000 + 1536);
+        assert_eq!(bytes_per_s(&stream(1, 250.0), 0, bdf), 750 + 1536);
+        assert_eq!(bytes_per_s(&stream(32, 4000.0), 0, bdf), 384_000 + 1536);
+        assert_eq!(bytes_per_s(&stream(32, 4000.0), 4, bdf), 384_000 + 4 * 12_000 + 1536);
         // A record of 2 s.
-        assert_eq!(bytes_per_s(&stream(1, 0.5), 0), 770);
+        assert_eq!(bytes_per_s(&stream(1, 0.5), 0, bdf), 770);
+        let others =
+            [(FileFormat::Edf, Values::Codes), (FileFormat::Raw, Values::Codes), (FileFormat::Csv, Values::Codes)];
+        let per_s = others.map(|format| bytes_per_s(&stream(32, 4000.0), 4, format));
+        assert_eq!(per_s, [4000 * 36 * 2 + 1024, 4000 * 36 * 4, 4000 * (36 * 9 + 32)]);
     }
 }

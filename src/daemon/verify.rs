@@ -23,6 +23,7 @@ use self::chain::Chain;
 use self::pass::Pass;
 pub use self::report::Report;
 use crate::edf::Header;
+use crate::format::{Fault, Reader};
 use crate::sink::recorder::Summing;
 
 /// Why `verify` is not content.
@@ -91,25 +92,33 @@ pub fn verify_file(path: &Path, counter: bool) -> std::io::Result<Report> {
 fn read(path: &Path, counter: bool) -> std::io::Result<(Report, Option<Account>)> {
     let file = File::open(path)?;
     let file_bytes = file.metadata()?.len();
-    let mut file = Summing::new(BufReader::with_capacity(1 << 16, file));
     let mut report = Report::default();
-    let header = match Header::read(&mut file) {
-        Ok(header) => header,
-        Err(error) => {
-            let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
-            report.damage(format!("{error}{source}"));
+    let opened = Reader::open(BufReader::with_capacity(1 << 16, Summing::new(file)), file_bytes);
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(fault) => {
+            report.damage(with_source(&fault));
             return Ok((report, None));
         }
     };
-    let account = Account::read(&path.with_extension("json"), &mut report);
-    let n_records = records(&header, file_bytes, account.as_ref(), &mut report);
+    let header = reader.header().clone();
+    let account = Account::read(path, reader.format(), &mut report);
+    if reader.format().is_edf() {
+        counted(&header, file_bytes, account.as_ref(), &mut report);
+    }
     let mut pass = Pass::new(&header, account.as_ref(), counter, &mut report);
-    pass.run(&mut file, n_records, &mut report);
-    pass.summary(n_records, &mut report);
+    match pass.run(&mut reader, &mut report) {
+        Ok(()) => {}
+        Err(fault @ Fault::Torn { .. }) if account.as_ref().is_some_and(Account::is_running) => {
+            report.note(format!("{fault}; the recorder was killed, `biosigd recover` removes them"));
+        }
+        Err(fault) => report.damage(format!("record {}: {}", reader.n_records(), with_source(&fault))),
+    }
+    pass.summary(&reader, &mut report);
     if let Some(account) = &account {
-        account.check(n_records, &pass, &mut report);
+        account.check(&reader, &pass, &mut report);
         if let Some(due) = &account.sha256 {
-            match file.finish() {
+            match reader.into_inner().into_inner().finish() {
                 Ok(sum) if sum == *due => report.note(format!("SHA-256 {sum}, as the sidecar has it")),
                 Ok(sum) => report.damage(format!("the SHA-256 of the file is {sum}, the sidecar has {due}")),
                 Err(error) => report.damage(format!("cannot read the file to its end: {error}")),
@@ -119,8 +128,14 @@ fn read(path: &Path, counter: bool) -> std::io::Result<(Report, Option<Account>)
     Ok((report, account))
 }
 
-/// Records that can be read, and whether the file's size agrees with the header's count.
-fn records(header: &Header, file_bytes: u64, account: Option<&Account>, report: &mut Report) -> u64 {
+/// A fault and what caused it, in one line.
+fn with_source(fault: &Fault) -> String {
+    let source = std::error::Error::source(fault).map_or(String::new(), |source| format!(": {source}"));
+    format!("{fault}{source}")
+}
+
+/// Whether the size of a BDF or EDF file agrees with the number of records in its header.
+fn counted(header: &Header, file_bytes: u64, account: Option<&Account>, report: &mut Report) {
     let n_whole = header.records_in(file_bytes);
     let n_records = header.n_records.unwrap_or(n_whole);
     let due_bytes = header.header_bytes() + n_records.saturating_mul(header.record_bytes() as u64);
@@ -144,5 +159,4 @@ fn records(header: &Header, file_bytes: u64, account: Option<&Account>, report: 
             report.damage(tail);
         }
     }
-    n_records.min(n_whole)
 }

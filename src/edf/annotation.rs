@@ -108,11 +108,16 @@ impl<'a> TalArea<'a> {
         area
     }
 
+    /// The same for an area that does not keep the time: one after the first, or that of a plain file.
+    #[must_use]
+    pub fn without_time(bytes: &'a mut [u8]) -> TalArea<'a> {
+        bytes.fill(0);
+        TalArea { bytes, used: 0 }
+    }
+
     /// Appends an annotation. False, and nothing written, when there is no room left.
     ///
-    /// The text is cut at [`TEXT_BYTES_MAX`] bytes on a character's border. Control characters other than tab become
-    /// spaces: EDF+ (2.2.2) forbids most and allows line breaks, with which MNE silently drops the annotation. An empty
-    /// text, which means time-keeping, becomes `n/a`; a negative duration is left out.
+    /// The text becomes [`annotation_text`]; a negative duration is left out.
     pub fn push(&mut self, annotation: &Annotation) -> bool {
         let mut tal = signed(annotation.onset_ns);
         if let Some(duration_ns) = annotation.duration_ns.filter(|duration_ns| *duration_ns >= 0) {
@@ -120,16 +125,7 @@ impl<'a> TalArea<'a> {
             tal.push_str(&format_ns(duration_ns));
         }
         tal.push(char::from(SEPARATOR));
-        let text = if annotation.text.is_empty() { "n/a" } else { &annotation.text };
-        let mut n_bytes = 0;
-        for character in text.chars() {
-            n_bytes += character.len_utf8();
-            if n_bytes > TEXT_BYTES_MAX {
-                break;
-            }
-            let allowed = character >= ' ' || character == '\t';
-            tal.push(if allowed { character } else { ' ' });
-        }
+        tal.push_str(&annotation_text(&annotation.text));
         tal.push_str("\u{14}\0");
         self.append(tal.as_bytes())
     }
@@ -141,6 +137,20 @@ impl<'a> TalArea<'a> {
         self.used += tal.len();
         true
     }
+}
+
+/// A text as a file holds it: cut at [`TEXT_BYTES_MAX`] bytes on a character's border. Control characters other than tab
+/// become spaces: EDF+ (2.2.2) forbids most and allows line breaks, with which MNE silently drops the annotation. An empty
+/// text, which means time-keeping, becomes `n/a`.
+#[must_use]
+pub fn annotation_text(text: &str) -> String {
+    let text = if text.is_empty() { "n/a" } else { text };
+    let mut n_bytes = 0;
+    let fits = text.chars().take_while(|character| {
+        n_bytes += character.len_utf8();
+        n_bytes <= TEXT_BYTES_MAX
+    });
+    fits.map(|character| if character >= ' ' || character == '\t' { character } else { ' ' }).collect()
 }
 
 fn signed(onset_ns: i64) -> String {

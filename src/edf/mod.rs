@@ -16,13 +16,15 @@ mod decimal;
 mod error;
 mod format;
 mod header;
+mod lists;
 mod read;
 mod samples;
 mod write;
 
-pub use annotation::{Annotation, TEXT_BYTES_MAX, TalArea, TalError, parse_tals};
+pub use annotation::{Annotation, TEXT_BYTES_MAX, TalArea, TalError, annotation_text, parse_tals};
 pub use decimal::{exact_in, format_ns, nearest_in, parse_ns};
 pub use error::{EdfError, Place};
 pub use format::Format;
 pub use header::{Header, RECORD_BYTES_MAX, SIGNALS_MAX, STATUS_LABEL, STATUS_UNIT, Signal};
+pub use lists::{List, Lists};
 pub use samples::{decode, encode};

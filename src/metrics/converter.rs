@@ -16,8 +16,16 @@ pub struct ConverterLook {
     pub sync_errors: Vec<u64>,
     /// Frames that were flagged suspect, for whatever reason, by chip.
     pub suspect_frames: Vec<u64>,
-    /// How often the converter was set up again.
+    /// Frames in which a channel was stuck, with the channel's name.
+    pub stuck_frames: Vec<(String, u64)>,
+    /// How often the converter was set up again, with every chip.
     pub n_reinits: u64,
+    /// How often that was tried and a chip did not come back.
+    pub n_reinits_failed: u64,
+    /// What is wrong with each chip now; `None`: nothing is known to be.
+    pub chip_faults: Vec<Option<&'static str>>,
+    /// Whether no edges come.
+    pub silent: bool,
     /// Whether it fails now.
     pub failing: bool,
     /// How edges departed from one for each conversion, by kind.
@@ -58,7 +66,10 @@ pub(super) struct ConverterCollector {
 struct Rows {
     spi_errors: IntCounterVec,
     sync_errors: IntCounterVec,
+    suspect_frames: IntCounterVec,
+    stuck_frames: IntCounterVec,
     reinits: IntCounterVec,
+    reinits_failed: IntCounterVec,
     edges: IntCounterVec,
     lead_off: IntGaugeVec,
     side_off: IntGaugeVec,
@@ -71,7 +82,10 @@ impl Rows {
         Ok(Rows {
             spi_errors:  IntCounterVec::new(opts("spi_errors_total", "Transfers with the converter that failed, by what was wrong."), &["kind"])?,
             sync_errors: IntCounterVec::new(opts("sync_errors_total", "Frames whose status word was wrong; they are delivered, flagged suspect."), &["chip"])?,
-            reinits:     IntCounterVec::new(opts("reinits_total", "How often the converter was set up again while the daemon ran."), &[])?,
+            suspect_frames: IntCounterVec::new(opts("suspect_frames_total", "Frames of a chip that are flagged suspect, for whatever reason: status word, the same frame again, a register, a read that came late."), &["chip"])?,
+            stuck_frames: IntCounterVec::new(opts("stuck_frames_total", "Frames in which a channel gave the same code as for a quarter of a second before."), &["channel"])?,
+            reinits:     IntCounterVec::new(opts("reinits_total", "How often the converter was set up again while the daemon ran, and every chip came back."), &[])?,
+            reinits_failed: IntCounterVec::new(opts("reinit_failures_total", "How often that was tried and a chip, or all of them, did not come back."), &[])?,
             edges:       IntCounterVec::new(opts("drdy_departures_total", "How edges of DRDY departed from one for each conversion: merged by the kernel, overflowed in its queue, unseen by it, spurious; or frames discarded in doubt of their conversion."), &["kind"])?,
             lead_off:    IntGaugeVec::new(opts("lead_off", "1 while an electrode of the channel is off; channels whose electrodes are watched."), &["channel"])?,
             side_off:    IntGaugeVec::new(opts("electrode_off", "1 while this electrode of the channel is off, its positive or its negative one; electrodes that are watched."), &["channel", "side"])?,
@@ -79,9 +93,21 @@ impl Rows {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 7] {
-        let Rows { spi_errors, sync_errors, reinits, edges, lead_off, side_off, impedance } = self;
-        [spi_errors, sync_errors, reinits, edges, lead_off, side_off, impedance]
+    fn all(&self) -> [&dyn Collector; 10] {
+        let Rows { spi_errors, sync_errors, suspect_frames, stuck_frames, reinits, reinits_failed, .. } = self;
+        let Rows { edges, lead_off, side_off, impedance, .. } = self;
+        [
+            spi_errors,
+            sync_errors,
+            suspect_frames,
+            stuck_frames,
+            reinits,
+            reinits_failed,
+            edges,
+            lead_off,
+            side_off,
+            impedance,
+        ]
     }
 }
 
@@ -109,7 +135,14 @@ impl Collector for ConverterCollector {
         for (chip, n_frames) in (1..).zip(look.sync_errors) {
             rows.sync_errors.with_label_values(&[&format!("{chip}")]).inc_by(n_frames);
         }
+        for (chip, n_frames) in (1..).zip(look.suspect_frames) {
+            rows.suspect_frames.with_label_values(&[&format!("{chip}")]).inc_by(n_frames);
+        }
+        for (channel, n_frames) in &look.stuck_frames {
+            rows.stuck_frames.with_label_values(&[channel]).inc_by(*n_frames);
+        }
         rows.reinits.with_label_values(&[] as &[&str]).inc_by(look.n_reinits);
+        rows.reinits_failed.with_label_values(&[] as &[&str]).inc_by(look.n_reinits_failed);
         for (kind, n_edges) in look.edges {
             rows.edges.with_label_values(&[kind]).inc_by(n_edges);
         }
@@ -153,6 +186,9 @@ mod tests {
             .watch_converter(move || ConverterLook {
                 spi_errors: vec![("io", 2), ("timeout", 0)],
                 sync_errors: vec![0, 7],
+                suspect_frames: vec![3, 12],
+                stuck_frames: vec![("Fp1".to_owned(), 0), ("Fp2".to_owned(), 1000)],
+                n_reinits_failed: 2,
                 n_reinits: counted.load(Ordering::Relaxed),
                 failing: false,
                 edges: vec![("merged", 4), ("unseen", 0)],
@@ -170,7 +206,13 @@ mod tests {
             "biosigd_spi_errors_total{kind=\"timeout\"} 0",
             "biosigd_sync_errors_total{chip=\"1\"} 0",
             "biosigd_sync_errors_total{chip=\"2\"} 7",
+            "biosigd_suspect_frames_total{chip=\"1\"} 3",
+            "biosigd_suspect_frames_total{chip=\"2\"} 12",
+            "# TYPE biosigd_stuck_frames_total counter",
+            "biosigd_stuck_frames_total{channel=\"Fp1\"} 0",
+            "biosigd_stuck_frames_total{channel=\"Fp2\"} 1000",
             "biosigd_reinits_total 0",
+            "biosigd_reinit_failures_total 2",
             "# TYPE biosigd_lead_off gauge",
             "biosigd_lead_off{channel=\"Fp1\"} 1",
             "biosigd_lead_off{channel=\"Fp2\"} 0",

@@ -71,6 +71,12 @@ pub struct Metrics {
     pub recorder_fsync: Histogram,
     /// Seconds of signal between the recorder's intake and the disk.
     pub recorder_backlog: Gauge,
+    /// The most of it since start.
+    pub recorder_backlog_max: Gauge,
+    /// How much of it the ring can hold.
+    pub recorder_stall_budget: Gauge,
+    /// The longest that the disk took for one thing since start.
+    pub recorder_write_max: Gauge,
     /// Whether a recording is active.
     pub recorder_active: IntGauge,
     /// Free bytes where recordings go.
@@ -112,6 +118,9 @@ impl Metrics {
             recorder_written_bytes: row(&r, IntCounter::with_opts(opts("recorder_written_bytes_total", "Bytes written to recordings."))?)?,
             recorder_fsync:         row(&r, Histogram::with_opts(times("recorder_fsync_seconds", "Time of a sync to disk."))?)?,
             recorder_backlog:       row(&r, Gauge::with_opts(opts("recorder_backlog_seconds", "Signal that waits in the recorder's ring for the disk."))?)?,
+            recorder_backlog_max:   row(&r, Gauge::with_opts(opts("recorder_backlog_max_seconds", "The most signal that has waited for the disk since start."))?)?,
+            recorder_stall_budget:  row(&r, Gauge::with_opts(opts("recorder_stall_budget_seconds", "Signal that may wait for the disk before frames are lost; 0 where nothing is recorded."))?)?,
+            recorder_write_max:     row(&r, Gauge::with_opts(opts("recorder_write_max_seconds", "The longest that the disk has taken to open, write, sync or finish since start."))?)?,
             recorder_active:        row(&r, IntGauge::with_opts(opts("recorder_active", "1 while a recording is active."))?)?,
             disk_free_bytes:        row(&r, IntGauge::with_opts(opts("disk_free_bytes", "Free bytes where recordings go."))?)?,
             registry: r,

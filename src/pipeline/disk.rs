@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use self::desk::Desk;
 use super::control::Request;
-use super::ring::Taken;
+use super::ring::{Next, Taken};
 use super::{Gate, Ledger, Progress, RingReader};
 use crate::block::Marker;
 use crate::metrics::Metrics;
@@ -142,19 +142,18 @@ impl<S: RawSink> Disk<S> {
     /// Keeps the newest `pre_s`, and opens a recording with the oldest of them where one is to begin.
     fn between_recordings(&mut self) -> bool {
         match self.ring.peek() {
-            Some(head) if head.next_frame() + self.kept_frames() <= self.ring.next_frame() => {
+            Next::Block(head) if head.next_frame() + self.kept_frames() <= self.ring.next_frame() => {
                 self.ring.take();
             }
-            Some(head) if self.desk.is_to_begin() => self.desk.open(&head),
+            Next::Block(head) if self.desk.is_to_begin() => self.desk.open(&head),
             // The blocks of the pre-trigger stay, and must not hide that there will be no more.
-            Some(_) if self.ring.is_closed() => return false,
-            Some(_) => self.park(),
+            Next::Block(_) if self.ring.is_closed() => return false,
+            Next::Block(_) | Next::Empty => self.park(),
             // An end without a recording does not come; one that did would be in the way.
-            None => match self.ring.take() {
-                Taken::Closed => return false,
-                Taken::Empty => self.park(),
-                Taken::Block(..) | Taken::RecordingEnded(_) => {}
-            },
+            Next::RecordingEnded => {
+                self.ring.take();
+            }
+            Next::Closed => return false,
         }
         true
     }

@@ -27,6 +27,9 @@ pub struct Intake {
     turned: Arc<Progress>,
     /// Set here as well as by the disk's side, which cannot while the disk stalls.
     backlog: prometheus::Gauge,
+    /// The most of it, and the same for the metrics; set here alone.
+    backlog_max_s: f64,
+    backlog_max: prometheus::Gauge,
     slack: Slack,
     stop_on_overflow: bool,
     /// Follows the stream from its first block on, whether it is recorded or not; `None` before it.
@@ -67,6 +70,8 @@ impl Intake {
             ledger,
             turned,
             backlog: metrics.recorder_backlog.clone(),
+            backlog_max_s: 0.0,
+            backlog_max: metrics.recorder_backlog_max.clone(),
             slack,
             stop_on_overflow,
             follower: None,
@@ -147,7 +152,7 @@ impl Intake {
         }
         let lost = self.lost();
         let pushed = self.push(block, &lost);
-        self.backlog.set(self.ring.backlog_s());
+        self.show_backlog();
         if !pushed {
             self.refused.add(Cause::RingFull, n_frames);
             if self.owes {
@@ -159,6 +164,18 @@ impl Intake {
             }
         }
         self.end_when_due(head.edge_ns);
+    }
+
+    /// What the ring keeps while nothing is owed waits for nobody.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn show_backlog(&mut self) {
+        let backlog_s = if self.owes { self.ring.backlog_s() } else { 0.0 };
+        self.backlog.set(backlog_s);
+        if backlog_s > self.backlog_max_s {
+            self.backlog_max_s = backlog_s;
+            self.backlog_max.set(backlog_s);
+        }
     }
 
     /// All that was lost since the first block, on the way to here and here.
@@ -178,7 +195,9 @@ impl Intake {
                 self.waited_out = false;
                 return true;
             }
-            if self.waited_out || !self.owes {
+            // What is packed and owed to nobody yet may belong to a recording whose file is just being made: a source that
+            // reads ahead would fill the ring meanwhile, one that a clock paces has the whole budget for it.
+            if self.waited_out || !(self.owes || self.slack == Slack::Forever) {
                 return false;
             }
             let remaining = match self.slack {

@@ -28,4 +28,4 @@ pub use ledger::Ledger;
 pub use link::{Bell, LINK_BLOCKS, Popped, Receiver, Sender, WhenFull, link};
 pub use process::{Exchange, Process};
 pub use progress::Progress;
-pub use ring::{RingReader, RingWriter, Taken, ring, ring_bytes};
+pub use ring::{Next, RingReader, RingWriter, Taken, ring, ring_bytes};

@@ -15,7 +15,7 @@ use crate::rt::now_ns;
 use crate::sink::{Epoch, LiveBlock, Samples};
 
 /// Where `main` and the processing thread exchange chains: new ones go in, and the old ones come out to be dropped
-/// by `main`. One exchange at a time.
+/// by `main`. One exchange at a time: the next waits until the old chains of the one before were fetched.
 #[derive(Debug)]
 pub struct Exchange {
     new: ArrayQueue<Vec<Chain>>,
@@ -48,6 +48,14 @@ impl Exchange {
     #[must_use]
     pub fn withdraw(&self) -> Option<Vec<Chain>> {
         self.new.pop()
+    }
+
+    /// The new chains, once there is room for those that they replace: what finds no room would be dropped here, by the
+    /// processing thread, which may not free memory. Only that thread fills `old`, so that the room stays.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn take(&self) -> Option<Vec<Chain>> {
+        if self.old.is_full() { None } else { self.new.pop() }
     }
 }
 
@@ -109,7 +117,7 @@ impl Process {
     pub fn run(mut self) {
         self.raw.attach();
         loop {
-            if let Some(chains) = self.exchange.new.pop() {
+            if let Some(chains) = self.exchange.take() {
                 self.swap(chains);
             }
             match self.raw.pop() {
@@ -131,7 +139,7 @@ impl Process {
             }
         }
         std::mem::swap(&mut self.chains, &mut chains);
-        // There is room: `main` takes the old ones before it offers again.
+        // There is room, or the new ones had not been taken.
         drop(self.exchange.old.push(chains));
     }
 

@@ -176,7 +176,20 @@ impl Drop for RingWriter {
     }
 }
 
-/// What a look into the ring brought.
+/// What a look into the ring shows.
+#[derive(Debug, Clone, Copy)]
+pub enum Next {
+    /// A block with this head.
+    Block(Head),
+    /// The end of a recording.
+    RecordingEnded,
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+/// What was taken out of the ring.
 pub enum Taken<'a> {
     /// A block: its head (`lost` counts since the recorder's first block) and its packed frames.
     Block(Head, &'a [u8]),
@@ -215,16 +228,20 @@ impl RingReader {
         Taken::Block(head, codes)
     }
 
-    /// The head of the oldest block, which stays where it is; `None` where there is none, or where a recording's end comes
-    /// first.
+    /// What comes next, which stays where it is. One look tells all of it: a block that is pushed afterwards is the next
+    /// look's, and cannot be taken for nothing.
     #[must_use]
-    pub fn peek(&mut self) -> Option<Head> {
-        let chunk = self.bytes.read_chunk(HEAD_BYTES).ok()?;
+    pub fn peek(&mut self) -> Next {
+        let closed = self.ends.closed.get().is_some();
+        let Ok(chunk) = self.bytes.read_chunk(HEAD_BYTES) else {
+            return if closed { Next::Closed } else { Next::Empty };
+        };
         let (first, second) = chunk.as_slices();
         let mut bytes = [0; HEAD_BYTES];
         bytes[..first.len()].copy_from_slice(first);
         bytes[first.len()..].copy_from_slice(second);
-        Some(unpack_head(&bytes)).filter(|head| head.n_frames > 0)
+        let head = unpack_head(&bytes);
+        if head.n_frames == 0 { Next::RecordingEnded } else { Next::Block(head) }
     }
 
     /// The index after the newest frame that was packed.

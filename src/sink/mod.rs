@@ -56,6 +56,10 @@ pub trait RawSink: Send {
     /// As [`RawSink::write`].
     fn close(&mut self, gap_at_end: &Tally) -> Result<(), SinkError>;
 
+    /// Looks at the free space that [`RawSink::progress`] tells, while no recording is open; where that cannot be seen, it
+    /// is 0 until the next look.
+    fn look(&mut self) {}
+
     /// What it has done so far, over all recordings.
     fn progress(&self) -> Progress;
 }
@@ -63,9 +67,10 @@ pub trait RawSink: Send {
 /// What a [`RawSink`] has done so far, over all of its recordings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Frames given to it that stand in a file, gaps and padding not counted.
+    /// Frames given to it that stand in a file and that a sync brought to the disk, gaps and padding not counted. (What was
+    /// only written may still be lost, and a sync that fails is the last that is heard of it.) Never falls.
     pub frames_delivered: u64,
-    /// Bytes written.
+    /// Bytes that a sync brought to the disk. Never falls.
     pub bytes: u64,
     /// The file in work, or the last one.
     pub file: Option<std::path::PathBuf>,

@@ -7,6 +7,7 @@ mod signs;
 pub mod synthetic;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::block::{End, Marker, RawBlock, Stream};
 use crate::config::{AutoOr, Key, Mistakes, Table};
 use crate::rt::Stop;
 
-pub use signs::{EdgeKind, ElectrodeSigns, SideSigns, Signs, SpiErrorKind};
+pub use signs::{ChipFault, EdgeKind, ElectrodeSigns, SideSigns, Signs, SpiErrorKind};
 
 /// One kind of source, as a row of [`KINDS`].
 pub struct Kind {
@@ -158,11 +159,13 @@ pub trait Source: Send {
     fn slack(&self) -> Slack;
 
     /// Brings the converter up and proves it, once, when the daemon runs (`check` does not come here) and before any
-    /// thread is made. The answer, a JSON object or null, goes into the status and the sidecar as it is.
+    /// thread is made. The answer, a JSON object or null, goes into the status and the sidecar as it is. When the flag is set
+    /// meanwhile, because the daemon is asked to stop, it gives up within a fraction of a second; what it answers then means
+    /// nothing.
     ///
     /// # Errors
     /// When the converter is not there, or is not what it should be.
-    fn prove(&mut self) -> Result<serde_json::Value, SourceError> {
+    fn prove(&mut self, _stop: &AtomicBool) -> Result<serde_json::Value, SourceError> {
         Ok(serde_json::Value::Null)
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
 
 use std::hint::black_box;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use biosigd::block::RawBlock;
@@ -104,7 +105,7 @@ fn source() -> Result<Box<dyn Source>, SourceError> {
     let opening = Opening { base: std::path::Path::new(""), block_frames: AutoOr::Auto };
     let mut source =
         Ads1299::new(board, Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>)), Patience::Forever, &opening);
-    source.prove()?;
+    source.prove(&AtomicBool::new(false))?;
     Ok(Box::new(source))
 }
 

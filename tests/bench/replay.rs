@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use biosigd::block::{Channel, Head, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
+use biosigd::format::{FileFormat, Values};
+use biosigd::sink::recorder::{FileName, FileRecorder, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 
 const N_CHANNELS: usize = 32;
@@ -81,6 +82,8 @@ fn make_recording(dir: &Path) -> std::path::PathBuf {
         dir: dir.join("source"),
         stream,
         n_chips: 0,
+        format: FileFormat::Bdf,
+        values: Values::Codes,
         file_name: FileName::default(),
         rotate: Rotate::default(),
         keep: Keep::default(),
@@ -90,7 +93,7 @@ fn make_recording(dir: &Path) -> std::path::PathBuf {
         session: "bench".to_owned(),
         software_version: "bench".to_owned(),
     };
-    let mut recorder = BdfRecorder::new(plan).unwrap_or_else(|error| panic!("{error}"));
+    let mut recorder = FileRecorder::new(plan).unwrap_or_else(|error| panic!("{error}"));
     let mut noise = 1_u32;
     let codes: Vec<u8> = (0..4000 * N_CHANNELS * 3)
         .map(|_| {
@@ -98,7 +101,7 @@ fn make_recording(dir: &Path) -> std::path::PathBuf {
             noise.to_le_bytes()[3]
         })
         .collect();
-    let write = |recorder: &mut BdfRecorder| {
+    let write = |recorder: &mut FileRecorder| {
         recorder.open(&Head::default())?;
         for second in 0..SECONDS {
             let head = Head { first_frame: second * 4000, n_frames: 4000, ..Head::default() };

@@ -98,6 +98,7 @@ async function withChips(page) {
     const answer = await route.fetch();
     const status = await answer.json();
     const [, { name: channel }, { name: measured }] = status.streams[0].channels;
+    status.complaints = ["the converter gives no frames"];
     status.source.signs = { electrodes: [{ channel, off: true, impedance_ohms: null }, { channel: measured, off: false, impedance_ohms: 5230 }] };
     await route.fulfill({ response: answer, json: status });
   });
@@ -121,6 +122,7 @@ async function electrodesShow(browser, shape, name, complaints) {
       && kinds[1].endsWith("off ○") && kinds[2].endsWith("5.23 kΩ") && !kinds[0].includes("off");
   };
   await until(page, shows, channel, START_WITHIN_MS, `nothing says that the electrode of ${channel} is off and 5.23 kΩ beside it`);
+  await until(page, isComplaint, ["complaints", "the converter gives no frames", "alert"], START_WITHIN_MS, "what the status complains of is not red, or not read out");
   const marked = await until(page, () => {
     const canvas = document.querySelector("canvas");
     const warn = getComputedStyle(canvas).getPropertyValue("--warn").trim().slice(1).match(/../g).map((two) => parseInt(two, 16));
@@ -138,6 +140,33 @@ async function electrodesShow(browser, shape, name, complaints) {
   await page.close();
 }
 
+/** What is wrong is said in red, where a screen reader reads it out. Runs in the page. */
+const isComplaint = ([id, part, role]) => {
+  const element = document.getElementById(id);
+  const bad = getComputedStyle(document.documentElement).getPropertyValue("--bad").trim().slice(1).match(/../g).map((two) => parseInt(two, 16));
+  return element.textContent.includes(part) && element.role === role && element.checkVisibility() && getComputedStyle(element).color === `rgb(${bad.join(", ")})`;
+};
+
+/** The connection ends, and stays away: the page says so, keeps what it drew, and tries again. */
+async function connectionEnds(browser, shape, name, complaints) {
+  const sockets = [];
+  let isAway = false;
+  const page = await open(browser, shape, complaints, (page) => page.routeWebSocket(/v1.stream/, (socket) => {
+    if (isAway) return socket.close({ code: 1001, reason: "gone" });
+    socket.connectToServer();
+    sockets.push(socket);
+  }));
+  await until(page, (s) => window.biosigd.framesReceived >= s * window.biosigd.rateHz, 2, START_WITHIN_MS, "no two seconds of signal came");
+  isAway = true;
+  for (const socket of sockets) await socket.close({ code: 1001, reason: "gone" });
+  await until(page, isComplaint, ["state-name", "reconnecting", "status"], START_WITHIN_MS, "nothing says in red that the connection is lost");
+  await page.screenshot({ path: join(outDir, `${name}.png`) });
+  isAway = false;
+  await until(page, () => window.biosigd.state === "live", null, START_WITHIN_MS, "the page does not come back");
+  console.log(`${name}: said in red, and back`);
+  await page.close();
+}
+
 /** A person ends the recording, begins one with a name, marks the signal, and is told what went wrong. */
 async function recordsOnRequest(page, name) {
   const told = (part, bad) => until(page, ([part, bad]) => { const told = document.getElementById("told"); return told.textContent.includes(part) && told.dataset.bad === String(bad); }, [part, bad], START_WITHIN_MS, `nothing says "${part}"`);
@@ -149,6 +178,7 @@ async function recordsOnRequest(page, name) {
   await page.fill("#record-name", "../x");
   await page.click("#record");
   await told("no slashes", true);
+  await until(page, isComplaint, ["told", "no slashes", "alert"], START_WITHIN_MS, "the refusal is not red, or not read out");
   await picture(page, `${name}-refused`);
   await page.fill("#record-name", "by hand");
   await page.click("#record");
@@ -208,6 +238,10 @@ async function run(browser) {
   await phone.close();
   await electrodesShow(browser, DESKTOP, "electrodes-desktop", complaints);
   await electrodesShow(browser, PHONE, "electrodes-phone", complaints);
+  if (!flags.includes("--expect-hole")) {
+    await connectionEnds(browser, DESKTOP, "away-desktop", complaints);
+    await connectionEnds(browser, PHONE, "away-phone", complaints);
+  }
   console.log(`${fps.toFixed(1)} pictures per second; an empty canvas of that size: ${(await emptyCanvas(browser)).toFixed(1)}`);
   if (complaints.length > 0) throw new Error(`the page complained:\n  ${complaints.join("\n  ")}`);
 }

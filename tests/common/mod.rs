@@ -211,6 +211,16 @@ impl Daemon {
         Daemon { running, address, headers: headers.to_owned(), dir }
     }
 
+    /// Starts one with `config` and stops it as systemd does as soon as its log has `text`; answers how it ended.
+    pub(crate) fn stopped_at(config: &str, text: &str) -> (Ended, TempDir) {
+        let dir = dir_with(config.as_bytes());
+        let mut running = Running::spawn(&mut command(&["run", "-c", "rig.toml"], dir.path()));
+        running.line(text, |line| line.contains(text).then_some(()));
+        let pid = rustix::process::Pid::from_child(&running.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        (running.end(), dir)
+    }
+
     /// Writes its configuration anew and tells it so.
     pub(crate) fn reload(&self, config: &[u8]) {
         fs::write(self.dir.path().join("rig.toml"), config).expect("written");
@@ -269,12 +279,10 @@ impl Daemon {
         }
     }
 
-    /// All is well: it says so at once, and the recorder goes on and has lost nothing.
+    /// All is well: it says so, and the recorder goes on and has lost nothing.
     pub(crate) fn assert_well(&self) {
-        let asked = Instant::now();
         let health = self.get("/healthz");
         assert_eq!((health.code, health.body.as_str()), (200, "ok\n"));
-        assert!(asked.elapsed() < Duration::from_secs(5), "healthz took {:?}", asked.elapsed());
         let so_far = recorded(&self.status());
         let status = self.wait_for("another recorded frame", |status| recorded(status) > so_far);
         let lost = status["ledger"]["recorder"]["lost"].as_object().expect("causes");

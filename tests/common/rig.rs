@@ -38,7 +38,7 @@ impl Rig {
 }
 
 /// The library. Cargo builds examples before all tests, but not before a single one, and an old library would tell lies.
-fn library() -> &'static Path {
+pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let profile_dir = Path::new(env!("CARGO_BIN_EXE_biosigd")).parent().expect("a directory");

@@ -3,9 +3,9 @@
     python -m venv env && env/bin/pip install -r requirements.txt
     env/bin/python check.py FILE.bdf [--source ORIGINAL] [--only-mne]
 
-The file is parsed here with numpy alone, then opened with pyEDFlib (the EDFlib family: EDFbrowser) and with MNE; codes,
+The file is parsed here with numpy alone, then opened with pyEDFlib (the EDFlib family: EDFbrowser), MNE and edfio; codes,
 labels, ranges, units and annotations must agree. With --source the recording is also compared with the file that was
-replayed into it. --only-mne leaves pyEDFlib out, for files beyond its limits (640 signals).
+replayed into it. --only-mne leaves the others out, for files beyond its limits (640 signals).
 Exit code 0: everything agrees; 1: each difference is one line.
 """
 
@@ -158,6 +158,21 @@ def check_mne(path, plain, differences):
     print(f"MNE: {raw.info['meas_date'] or datetime.datetime.min:%Y-%m-%d %H:%M:%S}, {raw.times[-1]:.3f} s")
 
 
+def check_edfio(path, plain, differences):
+    import edfio
+
+    recording = (edfio.read_bdf if plain.width == 3 else edfio.read_edf)(str(path))
+    signals = [signal for signal in recording.signals]
+    differences.compare("edfio: labels", [s["label"] for s in plain.data], [signal.label for signal in signals])
+    for i, (signal, codes) in enumerate(zip(signals, plain.codes)):
+        differences.compare(f"edfio: signal {i}, rate", plain.rate, signal.sampling_frequency)
+        differences.compare(f"edfio: signal {i}, unit", plain.data[i]["unit"], signal.physical_dimension)
+        differences.codes(f"edfio: signal {i}, codes", codes, np.asarray(signal.digital, np.int64))
+    found = [(round(a.onset * 1e9), None if a.duration is None else round(a.duration * 1e9), a.text) for a in recording.annotations]
+    # It keeps seconds as floats.
+    differences.annotations("edfio: annotations", plain.annotations, found, 1000)
+
+
 def check_source(path, plain, source, differences):
     sidecar = pathlib.Path(path).with_suffix(".json")
     n_frames = json.loads(sidecar.read_text())["frames_written"] if sidecar.exists() else len(source.codes[0])
@@ -185,6 +200,8 @@ def main():
     if not arguments.only_mne:
         check_pyedflib(arguments.file, plain, differences)
     check_mne(arguments.file, plain, differences)
+    if not arguments.only_mne:
+        check_edfio(arguments.file, plain, differences)
     if arguments.source:
         check_source(arguments.file, plain, Plain(arguments.source), differences)
     n_samples = sum(len(codes) for codes in plain.codes)

@@ -59,9 +59,9 @@ class Daemon:
     def status(self):
         return json.loads(self.get("/api/v1/status"))
 
-    def recording(self):
+    def recording(self, ending="bdf"):
         """The one file that it recorded, and its sidecar."""
-        files = list(self.directory.glob("recordings/*.bdf"))
+        files = list(self.directory.glob(f"recordings/*.{ending}"))
         assert len(files) == 1, f"{len(files)} recordings: {files}\n{self.log()}"
         return files[0], json.loads(files[0].with_suffix(".json").read_text())
 

@@ -5,13 +5,19 @@
 use std::path::{Path, PathBuf};
 
 use biosigd::block::{Cause, Channel, ChipStatus, Head, Marker, Stream, Tally};
-use biosigd::sink::recorder::{BdfRecorder, FileName, Keep, RecorderPlan, Rotate};
+use biosigd::format::{FileFormat, Values};
+use biosigd::sink::recorder::{FileName, FileRecorder, Keep, RecorderPlan, Rotate};
 use biosigd::sink::{PackedBlock, RawSink};
 
 /// `code(frame, channel)` of `signal = "counter"` (design, section 4).
 pub(crate) fn counter(frame: u64, channel: u64) -> i32 {
     let code = (frame * 64 + channel) % (1 << 24);
     i32::try_from(code).expect("24 bits") - (1 << 23)
+}
+
+/// The lower 16 bits of a code, with their sign.
+pub(crate) fn low_16(code: i32) -> i32 {
+    (code << 16) >> 16
 }
 
 /// The frames from `first` on, packed.
@@ -53,6 +59,8 @@ pub(crate) fn plan(dir: &Path, rate_hz: f64, n_channels: usize) -> RecorderPlan 
             delay_s: 0.0,
         },
         n_chips: 0,
+        format: FileFormat::Bdf,
+        values: Values::Codes,
         file_name: FileName::default(),
         rotate: Rotate::default(),
         keep: Keep::default(),
@@ -67,10 +75,12 @@ pub(crate) fn plan(dir: &Path, rate_hz: f64, n_channels: usize) -> RecorderPlan 
 /// Feeds a recorder with counter frames and gaps.
 pub(crate) struct Feeder {
     /// The recorder, open.
-    pub(crate) recorder: BdfRecorder,
+    pub(crate) recorder: FileRecorder,
     next_frame: u64,
     n_channels: usize,
     n_chips: usize,
+    /// Whether the channels have 16 bits: their codes are the lower ones of the counter's.
+    is_narrow: bool,
     gap: Tally,
 }
 
@@ -83,11 +93,12 @@ impl Feeder {
     /// The same with another plan.
     pub(crate) fn with(plan: RecorderPlan, first_frame: u64) -> Feeder {
         let (n_channels, n_chips) = (plan.stream.n_channels(), plan.n_chips);
-        let mut recorder = BdfRecorder::new(plan).expect("a plan that fits");
+        let is_narrow = plan.stream.channels.iter().all(|channel| channel.digital_max < 1 << 15);
+        let mut recorder = FileRecorder::new(plan).expect("a plan that fits");
         // Saturday, 21 November 2026, 11:30:05.25 UTC.
         let first = Head { first_frame, n_frames: 1, edge_utc_ns: 1_795_260_605_250_000_000, ..Head::default() };
         recorder.open(&first).expect("opens");
-        Feeder { recorder, next_frame: first_frame, n_channels, n_chips, gap: Tally::default() }
+        Feeder { recorder, next_frame: first_frame, n_channels, n_chips, is_narrow, gap: Tally::default() }
     }
 
     /// One block.
@@ -97,7 +108,14 @@ impl Feeder {
 
     /// One block, or the recorder's error.
     pub(crate) fn try_frames(&mut self, n_frames: u64) -> Result<(), biosigd::sink::SinkError> {
-        let codes = packed_with_words(self.next_frame, n_frames, self.n_channels, self.n_chips);
+        let mut codes = packed_with_words(self.next_frame, n_frames, self.n_channels, self.n_chips);
+        if self.is_narrow {
+            for frame in codes.chunks_exact_mut(3 * (self.n_channels + self.n_chips)) {
+                for code in frame[..3 * self.n_channels].chunks_exact_mut(3) {
+                    code[2] = if code[1] < 0x80 { 0 } else { 0xFF };
+                }
+            }
+        }
         let mut head = Head { first_frame: self.next_frame, ..Head::default() };
         head.n_frames = usize::try_from(n_frames).expect("few");
         head.edge_ns = head.next_frame() * 1_000_000;
@@ -114,7 +132,7 @@ impl Feeder {
 
     /// A marker.
     pub(crate) fn marker(&mut self, frame: u64, offset_ns: i64, duration_ns: Option<i64>, text: &str) {
-        self.recorder.marker(Marker { frame, offset_ns, duration_ns, text: text.to_owned() });
+        self.recorder.marker(Marker { frame, offset_ns, duration_ns, text: text.to_owned(), ..Marker::default() });
     }
 
     /// Closes with a gap at the end; the file.

@@ -13,6 +13,7 @@ use std::sync::Once;
 
 use rustix::io::Errno;
 
+use crate::disk;
 use crate::kernel::Kernel;
 use crate::spi::Segment;
 
@@ -77,6 +78,29 @@ unsafe extern "C" fn close(descriptor: c_int) -> c_int {
     }
     // SAFETY: unsafe because somebody may still use the descriptor; sound because the caller owns it.
     int(unsafe { libc::syscall(libc::SYS_close, descriptor) })
+}
+
+/// # Safety
+/// As fdatasync(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fdatasync(descriptor: c_int) -> c_int {
+    if let Some(errno) = disk::fault("sync") {
+        return answer(Err(Errno::from_raw_os_error(errno)));
+    }
+    // SAFETY: unsafe because it is a system call; sound because it has no pointer.
+    int(unsafe { libc::syscall(libc::SYS_fdatasync, descriptor) })
+}
+
+/// # Safety
+/// As pwrite(2): `bytes` are as many as it says.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite64(descriptor: c_int, bytes: *const c_void, n_bytes: usize, at: i64) -> isize {
+    if let Some(errno) = disk::fault("write") {
+        return answer(Err(Errno::from_raw_os_error(errno))) as isize;
+    }
+    // SAFETY: unsafe because of the pointer; sound because these are the caller's own arguments.
+    let result = unsafe { libc::syscall(libc::SYS_pwrite64, descriptor, bytes, n_bytes, at) };
+    isize::try_from(result).unwrap_or(-1)
 }
 
 /// # Safety

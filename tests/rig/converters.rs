@@ -11,17 +11,23 @@ pub(crate) struct Converters {
     chain: Chain,
     /// Else nothing brings the chips up.
     powered: bool,
-    /// The frame that is being read.
+    /// The frame that was read last.
     reading: Option<Reading>,
     n_doubtful: u64,
 }
 
-/// A frame on its way to the program.
+/// A frame on its way to the program, in a transfer for each select.
 struct Reading {
+    /// The select that was read first.
+    first: usize,
+    /// Bytes of each transfer.
+    n_bytes: usize,
     /// When the conversion after the one that was the newest at its begin is complete.
     next_ns: u64,
-    /// How long it is on the wire.
-    wire_ns: u64,
+    /// How long its last transfer is on the wire; `None` once the program has it.
+    wire_ns: Option<u64>,
+    /// It was counted as one in doubt.
+    is_doubtful: bool,
 }
 
 /// How close to the next conversion a read is in doubt whatever else: the host's own doubt about when that is.
@@ -83,15 +89,24 @@ impl Board for Converters {
         let (next_ns, n_reads) = (self.chain.next_ns(), self.chain.truth().counts().n_reads);
         let (end_ns, outcome) = self.chain.transfer(at_ns, select, clock_hz, hold_us, tx, rx);
         outcome.expect("the board has as many selects as the settings name");
+        let (n_bytes, wire_ns) = (tx.len(), Some(end_ns - at_ns));
         if self.chain.truth().counts().n_reads > n_reads {
-            self.reading = Some(Reading { next_ns, wire_ns: end_ns - at_ns });
+            self.reading = Some(Reading { first: select, n_bytes, next_ns, wire_ns, is_doubtful: false });
+        } else if let Some(reading) = &mut self.reading {
+            // The same frame of another select, which may meet the next conversion though the first did not.
+            if select != reading.first && n_bytes == reading.n_bytes {
+                reading.wire_ns = wire_ns;
+            }
         }
     }
 
     fn returned(&mut self, now_ns: u64) {
-        if let Some(Reading { next_ns, wire_ns }) = self.reading.take() {
-            // For all that the program can know the frame was latched just before its bits came.
-            self.n_doubtful += u64::from(now_ns - wire_ns + DOUBT_NS >= next_ns);
+        let Some(reading) = &mut self.reading else { return };
+        let Some(wire_ns) = reading.wire_ns.take() else { return };
+        // For all that the program can know the frame was latched just before its bits came.
+        if !reading.is_doubtful && now_ns - wire_ns + DOUBT_NS >= reading.next_ns {
+            reading.is_doubtful = true;
+            self.n_doubtful += 1;
         }
     }
 

@@ -17,6 +17,7 @@
 mod board;
 mod calls;
 mod converters;
+mod disk;
 mod fields;
 mod gpio;
 mod kernel;

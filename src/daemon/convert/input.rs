@@ -1,28 +1,30 @@
 //! IN: opened, checked, and read one record after the other.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::ConvertError;
-use super::annotations::Lists;
-use crate::edf::{Annotation, EdfError, Header, Signal, TalError, format_ns};
-use crate::sink::recorder::read_sidecar;
+use crate::edf::{Header, Lists, Signal, TalError, format_ns};
+use crate::format::{Fault, FileFormat, Reader, record_frames};
+use crate::sink::recorder::{Names, read_sidecar};
 
 /// A continuous recording.
 #[derive(Debug)]
 pub(super) struct Input {
     path: PathBuf,
-    file: BufReader<File>,
+    reader: Reader<BufReader<File>>,
     header: Header,
-    n_records: u64,
-    /// Records that were read.
-    n_read: u64,
-    /// The record read last.
-    record: Vec<u8>,
+    /// Frames that were recorded, as far as the sidecar says it; the rest fills the last record up.
+    n_recorded: u64,
+    /// The first record, until it is taken.
+    first: Option<(Vec<u8>, usize)>,
+    /// Records and frames that were taken.
+    n_taken: u64,
+    n_frames: u64,
     /// Where annotations stand within a record.
     areas: Vec<Range<usize>>,
     /// The onset of the first frame.
@@ -42,11 +44,12 @@ impl Input {
         if !metadata.is_file() {
             return Err(unusable("is not a regular file".to_owned()));
         }
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(no_input)?);
-        let header = Header::read(&mut file).map_err(|error| match error {
-            EdfError::Io(source) => read(source),
-            error => unusable(error.to_string()),
+        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(no_input)?);
+        let reader = Reader::open(file, metadata.len()).map_err(|fault| match fault {
+            Fault::Io(source) => read(source),
+            fault => unusable(fault.to_string()),
         })?;
+        let header = reader.header().clone();
         if header.is_discontinuous() {
             return Err(unusable(format!(
                 "{} is discontinuous: what it leaves out has no place in a file of another format. Only +C files can be \
@@ -61,28 +64,32 @@ impl Input {
             )));
         }
         let mut notes = Vec::new();
-        let n_records = n_records(&header, metadata.len(), &mut notes);
+        let mut n_recorded = u64::MAX;
+        if reader.format().is_edf() {
+            let n_records = n_records(&header, metadata.len(), &mut notes);
+            n_recorded = frames_recorded(path, &header, n_records);
+        }
         let mut input = Input {
             path: path.to_owned(),
-            // At most RECORD_BYTES_MAX, and only where the file has as much.
-            record: vec![0; if n_records > 0 { header.record_bytes() } else { 0 }],
             areas: header
                 .signal_ranges()
                 .filter(|(signal, _)| signal.is_annotations())
                 .map(|(_, range)| range)
                 .collect(),
-            file,
+            reader,
             header,
-            n_records,
-            n_read: 0,
+            n_recorded,
+            first: None,
+            n_taken: 0,
+            n_frames: 0,
             start_ns: 0,
             n_annotations: 0,
             notes,
         };
-        if n_records > 0 {
-            input.file.read_exact(&mut input.record).map_err(read)?;
-            input.start_ns = input.onset_ns().unwrap_or(0);
-            input.file.seek(SeekFrom::Start(input.header.header_bytes())).map_err(read)?;
+        let mut image = Vec::new();
+        if let Some(n_frames) = input.read(&mut image)? {
+            input.start_ns = input.onset_ns(&image).unwrap_or(0);
+            input.first = Some((image, n_frames));
         }
         Ok(input)
     }
@@ -92,9 +99,18 @@ impl Input {
         &self.header
     }
 
-    /// Whole records, at most as many as the header says.
+    /// The format, for people.
+    pub(super) fn name(&self) -> &'static str {
+        match self.reader.format() {
+            FileFormat::Csv => "CSV",
+            FileFormat::Raw => "raw",
+            FileFormat::Bdf | FileFormat::Edf => self.header.format.name(),
+        }
+    }
+
+    /// Records that were taken.
     pub(super) fn n_records(&self) -> u64 {
-        self.n_records
+        self.n_taken
     }
 
     /// The onset of the first frame, in nanoseconds from the header's start.
@@ -112,11 +128,6 @@ impl Input {
         &self.notes
     }
 
-    /// The record read last.
-    pub(super) fn record(&self) -> &[u8] {
-        &self.record
-    }
-
     /// Why OUT cannot hold what is in this file.
     pub(super) fn unusable(&self, why: String) -> ConvertError {
         ConvertError::Unusable { path: self.path.clone(), why }
@@ -127,33 +138,52 @@ impl Input {
         self.notes.push(note);
     }
 
-    /// Reads the next record and returns its number; `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<u64>, ConvertError> {
-        if self.n_read == self.n_records {
-            return Ok(None);
+    /// The next record, and how many of its frames are to be written: those that were recorded where `is_exact`, else all.
+    /// `None` after the last.
+    pub(super) fn next(&mut self, image: &mut Vec<u8>, is_exact: bool) -> Result<Option<usize>, ConvertError> {
+        let n_frames = match self.first.take() {
+            Some((first, n_frames)) => {
+                *image = first;
+                Some(n_frames)
+            }
+            None => self.read(image)?,
+        };
+        let Some(mut n_frames) = n_frames else { return Ok(None) };
+        self.n_taken += 1;
+        let left = usize::try_from(self.n_recorded.saturating_sub(self.n_frames)).unwrap_or(usize::MAX);
+        if is_exact && left < n_frames {
+            let n_filled = n_frames - left;
+            self.note(format!("{n_filled} frames that fill up the last record, as the sidecar says, are not in it"));
+            n_frames = left;
         }
-        let read = self.file.read_exact(&mut self.record);
-        read.map_err(|source| ConvertError::Read { path: self.path.clone(), source })?;
-        self.n_read += 1;
-        Ok(Some(self.n_read - 1))
+        self.n_frames += n_frames as u64;
+        Ok(Some(n_frames))
     }
 
-    /// Gives the annotations of the record read last to `take`, and checks that it begins when it is due. The outer error
-    /// is the end of all; the inner one says which bytes are no annotations.
-    pub(super) fn annotations(
-        &mut self,
-        mut take: impl FnMut(Annotation) -> Result<(), ConvertError>,
-    ) -> Result<Result<(), TalError>, ConvertError> {
-        if let Some(why) = self.onset_ns().and_then(|onset_ns| self.jump(onset_ns)) {
+    /// Reads a record; a torn one at the end is noted.
+    fn read(&mut self, image: &mut Vec<u8>) -> Result<Option<usize>, ConvertError> {
+        match self.reader.next(image) {
+            Ok(n_frames) => Ok(n_frames),
+            Err(Fault::Io(source)) => Err(ConvertError::Read { path: self.path.clone(), source }),
+            Err(Fault::Torn { bytes, .. }) => {
+                let n_records = self.reader.n_records();
+                self.note(format!("{bytes} bytes after the last of {n_records} records are not in it"));
+                Ok(None)
+            }
+            Err(fault) => Err(self.unusable(fault.to_string())),
+        }
+    }
+
+    /// Counts the annotations of the record taken last, and checks that it begins when it is due. The outer error is the
+    /// end of all; the inner one says which bytes are no annotations.
+    pub(super) fn annotations(&mut self, image: &[u8]) -> Result<Result<(), TalError>, ConvertError> {
+        if let Some(why) = self.onset_ns(image).and_then(|onset_ns| self.jump(onset_ns)) {
             return Err(self.unusable(why));
         }
         for area in &self.areas {
-            for list in Lists::of(&self.record[area.clone()]) {
+            for list in Lists::of(&image[area.clone()]) {
                 match list {
-                    Ok((_, annotations)) => {
-                        self.n_annotations += annotations.len() as u64;
-                        annotations.into_iter().try_for_each(&mut take)?;
-                    }
+                    Ok((_, annotations)) => self.n_annotations += annotations.len() as u64,
                     Err(error) => return Ok(Err(error)),
                 }
             }
@@ -161,19 +191,19 @@ impl Input {
         Ok(Ok(()))
     }
 
-    /// The onset that the record read last gives itself: the first list of the first area keeps the time (EDF+ 2.2.4).
-    fn onset_ns(&self) -> Option<i64> {
+    /// The onset that a record gives itself: the first list of the first area keeps the time (EDF+ 2.2.4).
+    fn onset_ns(&self, image: &[u8]) -> Option<i64> {
         let area = self.areas.first().filter(|_| self.header.format.is_plus())?;
-        Lists::of(&self.record[area.clone()]).next()?.ok()?.0
+        Lists::of(&image[area.clone()]).next()?.ok()?.0
     }
 
-    /// Whether the record read last begins a sample or more beside its time: then the file says +C and is none.
+    /// Whether the record taken last begins a sample or more beside its time: then the file says +C and is none.
     #[allow(clippy::cast_possible_truncation, reason = "a number of samples has eight digits")]
     fn jump(&self, onset_ns: i64) -> Option<String> {
         let duration_ns = i128::from(self.header.record_duration_ns());
         let data = self.header.signals.iter().filter(|signal| !Signal::is_annotations(signal));
         let n_samples = data.map(|signal| signal.samples_per_record as i128).max()?;
-        let index = self.n_read.saturating_sub(1);
+        let index = self.n_taken.saturating_sub(1);
         let due_ns = i128::from(self.start_ns) + duration_ns * i128::from(index);
         let late_ns = (i128::from(onset_ns) - due_ns).abs();
         (late_ns * n_samples >= duration_ns).then(|| {
@@ -186,28 +216,30 @@ impl Input {
             )
         })
     }
+}
 
-    /// How many of `n_frames` frames were recorded. The recorder fills the last record up, and its sidecar beside the file
-    /// says where the data ends; whatever else it says or is, all frames count.
-    pub(super) fn frames_recorded(&self, n_frames: u64) -> u64 {
-        #[derive(Deserialize)]
-        struct Sidecar {
-            state: String,
-            frames_written: u64,
+/// How many frames of a BDF or EDF file were recorded. The recorder fills the last record up, and its sidecar beside the
+/// file says where the data ends; whatever else it says or is, all frames count.
+fn frames_recorded(path: &Path, header: &Header, n_records: u64) -> u64 {
+    #[derive(Deserialize)]
+    struct Sidecar {
+        state: String,
+        frames_written: u64,
+    }
+    let Ok(per_record) = record_frames(header) else { return u64::MAX };
+    let n_frames = n_records.saturating_mul(per_record as u64);
+    let beside = path.with_extension("json");
+    if !beside.is_file() {
+        return u64::MAX;
+    }
+    let Ok(text) = read_sidecar(&beside) else { return u64::MAX };
+    let Ok(sidecar) = serde_json::from_slice::<serde_json::Value>(&text) else { return u64::MAX };
+    let is_of_it = Names::of(path).is_some_and(|names| names.are_spoken_of(&sidecar));
+    match serde_json::from_value::<Sidecar>(sidecar) {
+        Ok(Sidecar { state, frames_written }) if is_of_it && state != "recording" && frames_written <= n_frames => {
+            frames_written
         }
-        let path = self.path.with_extension("json");
-        if !path.is_file() {
-            return n_frames;
-        }
-        let Ok(text) = read_sidecar(&path) else { return n_frames };
-        let per_record = n_frames / self.n_records.max(1);
-        match serde_json::from_slice::<Sidecar>(&text) {
-            Ok(Sidecar { state, frames_written }) if state != "recording" && n_frames > 0 => {
-                let within_last = n_frames - per_record < frames_written && frames_written < n_frames;
-                if within_last { frames_written } else { n_frames }
-            }
-            _ => n_frames,
-        }
+        _ => u64::MAX,
     }
 }
 

@@ -2,7 +2,8 @@
 //! it is gone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::ConvertError;
@@ -26,11 +27,6 @@ impl NewFile {
         if exists(path) {
             return Err(ConvertError::Exists { path: path.to_owned() });
         }
-        NewFile::beside(path)
-    }
-
-    /// The same, where [`NewFile::publish`] is to look at what is there.
-    pub(super) fn beside(path: &Path) -> Result<NewFile, ConvertError> {
         let error = |source| ConvertError::Create { path: path.to_owned(), source };
         for n in 0..100 {
             let mut work = path.as_os_str().to_owned();
@@ -48,42 +44,36 @@ impl NewFile {
         Err(error(ErrorKind::AlreadyExists.into()))
     }
 
-    /// The final name.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What it means when writing fails.
     pub(super) fn error(&self, source: io::Error) -> ConvertError {
         ConvertError::Write { path: self.path.clone(), source }
     }
 
     /// Brings what was written to the disk.
-    pub(super) fn seal(&mut self) -> Result<(), ConvertError> {
-        let sealed = self.out.flush().and_then(|()| self.out.get_ref().sync_data());
+    /// `count` is what comes into its header now that its end is known: where, and what.
+    pub(super) fn seal(&mut self, count: Option<(u64, [u8; 8])>) -> Result<(), ConvertError> {
+        let mut sealed = self.out.flush();
+        if let Some((at, count)) = count {
+            sealed = sealed.and_then(|()| self.out.get_ref().write_all_at(&count, at));
+        }
+        let sealed = sealed.and_then(|()| self.out.get_ref().sync_data());
         sealed.map_err(|source| self.error(source))
     }
 
-    /// Gives the file its final name; it was sealed. Where a file of the same bytes has that name, that one stays and this
-    /// one goes. True: the name is new.
-    pub(super) fn publish(&mut self) -> Result<bool, ConvertError> {
-        let Some(work) = self.work.clone() else { return Ok(false) };
-        match rename(&work, &self.path) {
-            Ok(()) => {
-                self.work = None;
-                let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                // The data are on the disk; where a folder cannot be synced the name comes there later.
-                if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
-                    tracing::debug!("{} is not synced: {error}", dir.display());
-                }
-                Ok(true)
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => match same(&work, &self.path) {
-                true => Ok(false),
-                false => Err(ConvertError::Exists { path: self.path.clone() }),
-            },
-            Err(source) => Err(self.error(source)),
+    /// Gives the file its final name; it was sealed.
+    pub(super) fn publish(&mut self) -> Result<(), ConvertError> {
+        let Some(work) = self.work.clone() else { return Ok(()) };
+        rename(&work, &self.path).map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => ConvertError::Exists { path: self.path.clone() },
+            _ => self.error(source),
+        })?;
+        self.work = None;
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The data are on the disk; where a folder cannot be synced the name comes there later.
+        if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+            tracing::debug!("{} is not synced: {error}", dir.display());
         }
+        Ok(())
     }
 }
 
@@ -102,22 +92,6 @@ impl Drop for NewFile {
         if let Some(work) = &self.work {
             // What made it fail is told; a file that cannot be removed either is found by its name.
             drop(fs::remove_file(work));
-        }
-    }
-}
-
-/// Whether two files hold the same bytes. One that cannot be read is another.
-fn same(one: &Path, other: &Path) -> bool {
-    if !other.is_file() {
-        return false;
-    }
-    let bytes = |path: &Path| File::open(path).map(|file| io::BufReader::with_capacity(1 << 16, file).bytes());
-    let (Ok(mut one), Ok(mut other)) = (bytes(one), bytes(other)) else { return false };
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return true,
-            (Some(Ok(a)), Some(Ok(b))) if a == b => {}
-            _ => return false,
         }
     }
 }

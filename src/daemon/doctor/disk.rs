@@ -13,7 +13,8 @@ use super::machine::Machine;
 use super::report::{Finding, Remedy, time_text};
 use super::rig::{Recording, Rig};
 
-/// The most that is written: a card has its lifetime, and some megabytes show its stalls.
+/// The most that is written as fast as it goes, and that the file grows to: a card has its lifetime, and some megabytes show
+/// its stalls. After that records come at the pace of the signal, as in a recording.
 const BYTES_MAX: u64 = 64_000_000;
 
 /// Records that are written however long each takes.
@@ -117,10 +118,10 @@ fn unwritable(machine: &Machine, rig: &Rig, recording: &Recording, error: &io::E
     Finding::fault("recordings", found, why, remedy).with(json!({"dir": recording.dir}))
 }
 
-/// Writes for at most `most` and judges how long the disk took.
-pub(super) fn stalls(machine: &Machine, rig: &Rig, most: Duration) -> Vec<Finding> {
+/// Writes for `time` and judges how long the disk took.
+pub(super) fn stalls(machine: &Machine, rig: &Rig, time: Duration) -> Vec<Finding> {
     let Some(recording) = &rig.recording else { return Vec::new() };
-    match measure(recording, most) {
+    match measure(recording, time) {
         Ok(stalls) => vec![judge(rig, recording, &stalls)],
         // No room is told by the check before.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Vec::new(),
@@ -130,19 +131,24 @@ pub(super) fn stalls(machine: &Machine, rig: &Rig, most: Duration) -> Vec<Findin
 
 /// Writes records into a file that has lost its name before the first byte: however this ends, with a signal too,
 /// nothing is left of it.
-fn measure(recording: &Recording, most: Duration) -> io::Result<Stalls> {
+fn measure(recording: &Recording, time: Duration) -> io::Result<Stalls> {
     let file = nameless_file(&recording.dir)?;
     let record = vec![0x5a; usize::try_from(recording.record_bytes).unwrap_or(usize::MAX)];
+    let pace = Duration::from_secs_f64(recording.record_s);
     let began = Instant::now();
     let mut us = Vec::new();
     let mut n_bytes = 0_u64;
-    while us.len() < RECORDS_MIN || (began.elapsed() < most && n_bytes < BYTES_MAX) {
+    while us.len() < RECORDS_MIN || began.elapsed() < time {
         let start = Instant::now();
-        file.write_all_at(&record, 256 + n_bytes)?;
+        file.write_all_at(&record, 256 + n_bytes % BYTES_MAX)?;
         file.write_all_at(format!("{:<8}", us.len() + 1).as_bytes(), COUNT_AT)?;
         file.sync_data()?;
         us.push(start.elapsed().as_secs_f64() * 1e6);
         n_bytes += record.len() as u64;
+        if n_bytes >= BYTES_MAX {
+            let left = time.saturating_sub(began.elapsed());
+            std::thread::sleep(pace.saturating_sub(start.elapsed()).min(left));
+        }
     }
     us.sort_by(f64::total_cmp);
     Ok(Stalls { us })
@@ -264,6 +270,17 @@ mod tests {
         assert_eq!(stalls.us.len(), RECORDS_MIN);
         assert!(stalls.median_us() <= stalls.longest_us());
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn it_is_measured_for_as_long_as_was_asked_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        // What may be written as fast as it goes is spent with the third record.
+        let recording = Recording { record_bytes: BYTES_MAX / 3 + 1, record_s: 0.05, ..recording(dir.path()) };
+        let (began, time) = (Instant::now(), Duration::from_millis(300));
+        let stalls = measure(&recording, time).expect("it can be written");
+        assert!(began.elapsed() >= time, "{:?}", began.elapsed());
+        assert!(stalls.us.len() >= RECORDS_MIN);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::machine::{Board, Machine};
 use super::report::{Finding, Remedy, time_text};
 use super::rig::Rig;
+use crate::rt::preemption_of;
 
 /// The longest wake-up that was published for a Pi 5 with a stock kernel, untuned, under load (Dewit et al., OSPERT
 /// 2024; Linux 6.6.21, cyclictest of one hour).
@@ -69,8 +70,8 @@ pub(super) fn preemption(machine: &Machine, rig: &Rig) -> Vec<Finding> {
         return vec![Finding::skipped(CHECK, "nothing sets the source's pace: a late thread loses nothing")];
     }
     let version = machine.text("/proc/sys/kernel/version").unwrap_or_default();
-    let is_real_time = machine.number("/sys/kernel/realtime") == Some(1) || version.contains("PREEMPT_RT");
-    if is_real_time {
+    let model = preemption_of(&version, machine.number("/sys/kernel/realtime") == Some(1));
+    if model == Some("PREEMPT_RT") {
         let why = format!(
             "The longest wake-up published for such a kernel on a Pi 5 under load is {}; here {} may pass.",
             time_text(REAL_TIME_US),
@@ -78,7 +79,7 @@ pub(super) fn preemption(machine: &Machine, rig: &Rig) -> Vec<Finding> {
         );
         return vec![Finding::fine(CHECK, "PREEMPT_RT", why).with(json!({"model": "PREEMPT_RT"}))];
     }
-    let model = version.split(' ').find(|word| word.starts_with("PREEMPT")).unwrap_or("no preemption");
+    let model = model.unwrap_or("no preemption");
     // Only root may read it; `none voluntary (full)`.
     let chosen = machine.text("/sys/kernel/debug/sched/preempt").unwrap_or_default();
     let chosen = chosen.split(['(', ')']).nth(1).map_or(String::new(), |mode| format!(", {mode}"));

@@ -107,13 +107,13 @@ fn measure<W: Write>(
         );
         return report.tell(vec![Finding::skipped("write stall", &*reason), Finding::skipped("wake-up", reason)]);
     }
-    let most = Duration::from_secs_f64(request.seconds.unwrap_or(SECONDS));
+    let time = Duration::from_secs_f64(request.seconds.unwrap_or(SECONDS));
     if !request.json && std::io::stderr().is_terminal() {
         // Standard error may be closed; the wait is the same.
-        drop(writeln!(std::io::stderr(), "measuring the disk and the wake-ups, {:.1} s each ...", most.as_secs_f64()));
+        drop(writeln!(std::io::stderr(), "measuring the disk and the wake-ups, {:.1} s each ...", time.as_secs_f64()));
     }
-    report.tell(disk::stalls(machine, rig, most))?;
-    report.tell(wake_up::latency(rig, most))
+    report.tell(disk::stalls(machine, rig, time))?;
+    report.tell(wake_up::latency(rig, time))
 }
 
 /// The findings on their way out.

@@ -84,26 +84,26 @@ impl Lateness {
     }
 }
 
-/// Measures for `most` and judges.
-pub(super) fn latency(rig: &Rig, most: Duration) -> Vec<Finding> {
+/// Measures for `time` and judges.
+pub(super) fn latency(rig: &Rig, time: Duration) -> Vec<Finding> {
     if !rig.paced {
         return vec![Finding::skipped(CHECK, "nothing sets the source's pace: it goes as fast as it is read")];
     }
-    match measure(rig, most) {
+    match measure(rig, time) {
         Ok((lateness, refused)) => vec![judge(rig, &lateness, &refused)],
         Err(error) => vec![Finding::skipped(CHECK, format!("no thread can be made to measure with: {error}"))],
     }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the casts saturate")]
-fn measure(rig: &Rig, most: Duration) -> std::io::Result<(Lateness, Vec<Refused>)> {
+fn measure(rig: &Rig, time: Duration) -> std::io::Result<(Lateness, Vec<Refused>)> {
     let frame_ns = (1e9 / rig.rate_hz) as u64;
     let slack_ns = (rig.slack_us * 1e3) as u64;
     let role = Role { name: "doctor", core: Some(rig.acquire_core), priority: Some(rig.priority) };
     let thread = thread::Builder::new().name(role.name.to_owned()).spawn(move || {
         let mut lateness = Lateness::new(frame_ns);
         let refused = rt::enter(&role);
-        watch(&mut lateness, slack_ns, rt::now_ns() + most.as_nanos() as u64);
+        watch(&mut lateness, slack_ns, rt::now_ns() + time.as_nanos() as u64);
         (lateness, refused)
     })?;
     thread.join().map_err(|_| std::io::Error::other("it panicked"))
@@ -251,8 +251,11 @@ mod tests {
     fn it_is_measured_where_a_clock_sets_the_pace() {
         assert_eq!(latency(&fake::free(), Duration::ZERO)[0].level, Level::Skipped);
         let rig = Rig { acquire_core: rt::Cores::of_this_machine().allowed[0], ..fake::synthetic() };
-        let (lateness, _) = measure(&rig, Duration::from_millis(20)).expect("measured");
+        let (began, time) = (std::time::Instant::now(), Duration::from_millis(20));
+        let (lateness, _) = measure(&rig, time).expect("measured");
         assert!(lateness.n_wake_ups > 0 && lateness.max_ns > 0);
+        // Up to the last deadline within it.
+        assert!(began.elapsed() + Duration::from_nanos(lateness.period_ns) >= time, "{:?}", began.elapsed());
         // Lost: nothing, unless this machine stood still for a second.
         assert!(lateness.n_lost == 0 || lateness.max_ns > 900_000_000);
     }

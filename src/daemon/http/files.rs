@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::answer::Answer;
 use super::recording::{answer, refuse};
+use crate::sink::recorder::{folders, read_sidecar};
 
 /// Where the list is; a file is below it.
 pub(super) const PATH: &str = "/api/v1/recordings";
@@ -33,9 +34,6 @@ const PIECE_TIME: Duration = Duration::from_secs(20);
 
 /// The most recordings that one answer lists: the newest by name.
 const LISTED_MAX: usize = 1000;
-
-/// A sidecar is not longer than this; a file that is, is something else.
-const SIDECAR_BYTES_MAX: u64 = 4 << 20;
 
 /// What recordings are called, with what each is for a browser.
 const DATA: [(&str, &str); 4] = [
@@ -169,7 +167,7 @@ fn find(name: &str, context: &Context) -> Result<(File, u64, &'static str), Answ
     let Some(kind) = kinds.into_iter().find(|(ending, _)| is_name(name, ending)).map(|(_, kind)| *kind) else {
         return Err(refuse("404 Not Found", "this is not the name of a recording; GET /api/v1/recordings lists them"));
     };
-    for dir in &context.recordings {
+    for dir in context.recordings.iter().filter_map(|dir| folders(dir).ok()).flatten() {
         let path = dir.join(name);
         // A link may lead anywhere, and a pipe would be waited for.
         if !path.symlink_metadata().is_ok_and(|about| about.is_file()) {
@@ -206,8 +204,8 @@ fn is_in_work(path: &Path, context: &Context) -> bool {
 
 fn list(context: &Context) -> Value {
     let mut files: Vec<PathBuf> = Vec::new();
-    for dir in &context.recordings {
-        // A directory that is not there yet holds nothing.
+    // A directory that is not there yet holds nothing.
+    for dir in context.recordings.iter().filter_map(|dir| folders(dir).ok()).flatten() {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         files.extend(entries.filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
@@ -241,9 +239,7 @@ fn about(path: &Path, context: &Context) -> Value {
 
 fn sidecar(path: &Path) -> Option<Value> {
     let file = Some(path).filter(|path| path.symlink_metadata().is_ok_and(|about| about.is_file()))?;
-    let mut bytes = Vec::new();
-    File::open(file).ok()?.take(SIDECAR_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&read_sidecar(file).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::daemon::backlog::Backlog;
 use crate::daemon::converter::Converter;
 use crate::pipeline::{Progress, RecordingStatus};
 
@@ -17,6 +18,7 @@ pub(in crate::daemon) struct Health {
     process: Arc<Progress>,
     recorder: Option<Arc<Progress>>,
     converter: Option<Arc<Converter>>,
+    backlog: Option<Arc<Backlog>>,
 }
 
 impl Health {
@@ -27,9 +29,11 @@ impl Health {
         process: Arc<Progress>,
         recorder: Option<Arc<Progress>>,
         converter: &Option<Arc<Converter>>,
+        backlog: &Option<Arc<Backlog>>,
     ) -> Health {
         let silence = SILENCE.max(Duration::from_secs_f64(3.0 * block_s));
-        Health { silence, start: Instant::now(), acquire, process, recorder, converter: converter.clone() }
+        let (start, converter, backlog) = (Instant::now(), converter.clone(), backlog.clone());
+        Health { silence, start, acquire, process, recorder, converter, backlog }
     }
 
     /// Whether a block has come.
@@ -50,6 +54,7 @@ impl Health {
                 complaints.push(format!("{name} has made no progress for {} s", age.as_secs()));
             }
         }
+        complaints.extend(self.backlog.as_ref().and_then(|backlog| backlog.complaint()));
         if recording.wanted && !recording.active && self.start.elapsed() > self.silence {
             let why = recording.ended.as_deref().unwrap_or("it has not begun");
             complaints.push(format!("no recording is active: {why}"));

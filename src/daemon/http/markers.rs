@@ -6,8 +6,9 @@ use serde_json::json;
 use super::answer::Answer;
 use super::recording::{answer, parse, refuse};
 use super::{Context, routes::Routed};
-use crate::block::Marker;
+use crate::block::{Marker, Origin};
 use crate::rt::{now_ns, utc_now_ns};
+use crate::sink::recorder::GAP_TEXT;
 
 /// Where markers go.
 pub(super) const PATH: &str = "/api/v1/markers";
@@ -34,6 +35,18 @@ struct Body {
     offset_ns: Option<i64>,
     duration_s: Option<f64>,
     sent_utc_ns: Option<u64>,
+    origin: From,
+}
+
+/// Who says it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum From {
+    /// A program.
+    #[default]
+    Http,
+    /// A person, on our page.
+    Page,
 }
 
 /// Puts a marker on its frame.
@@ -63,7 +76,12 @@ fn take(body: &[u8], context: &Context) -> Answer {
     };
     #[allow(clippy::cast_possible_truncation, reason = "a week of nanoseconds at most")]
     let duration_ns = body.duration_s.map(|seconds| (seconds * 1e9).round() as i64);
-    let marker = Marker { frame, offset_ns: body.offset_ns.unwrap_or(0), duration_ns, text: body.text };
+    let origin = match body.origin {
+        From::Http => Origin::Http,
+        From::Page => Origin::Page,
+    };
+    let (offset_ns, sent_utc_ns) = (body.offset_ns.unwrap_or(0), body.sent_utc_ns);
+    let marker = Marker { frame, offset_ns, duration_ns, text: body.text, origin, uncertainty_ns, sent_utc_ns };
     if context.recording_status().markers_waiting >= WAITING_MAX || !context.events.offer(&marker) {
         return refuse("503 Service Unavailable", "the marker queue is full: this one was not taken");
     }
@@ -86,6 +104,9 @@ fn check(body: &Body, newest: u64, rate_hz: f64, frame_ns: i64) -> Result<(), St
     }
     if body.text.chars().any(|c| c.is_control() && c != '\t') {
         return Err("text must be without control characters and line ends; a tab may be in it".to_owned());
+    }
+    if body.text == GAP_TEXT {
+        return Err(format!("text = \"{GAP_TEXT}\" is how lost frames are annotated; any other text is right"));
     }
     if let Some(frame) = body.frame.filter(|frame| frame.saturating_sub(newest) as f64 > rate_hz * AHEAD_S) {
         return Err(format!("frame = {frame} is more than {AHEAD_S} s after the newest one, {newest}"));
@@ -124,6 +145,10 @@ mod tests {
             ("{\"text\": \"\"}", "text has 0 bytes; it must have 1 to 512"),
             ("{\"text\": \"a\\nb\"}", "text must be without control characters and line ends; a tab may be in it"),
             ("{\"text\": \"\\u0014\"}", "text must be without control characters and line ends; a tab may be in it"),
+            (
+                "{\"text\": \"BAD_ACQ_SKIP\"}",
+                "text = \"BAD_ACQ_SKIP\" is how lost frames are annotated; any other text is right",
+            ),
             ("{\"text\": \"a\", \"frame\": 61001}", "frame = 61001 is more than 60 s after the newest one, 1000"),
             ("{\"text\": \"a\", \"offset_ns\": 1}", "offset_ns counts from the instant of a frame: it needs frame"),
             (

@@ -27,8 +27,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::backlog::Backlog;
 use super::converter::Converter;
 use super::events::Events;
+use super::room::Room;
 use crate::metrics::Metrics;
 use crate::pipeline::{Control, Edges, Ledger, RecordingStatus};
 use crate::sink::websocket::{Door, Feeds};
@@ -59,6 +61,10 @@ pub(super) struct Context {
     /// How long a client waits at most for what became of it.
     pub(super) stop_most: Duration,
     pub(super) health: Health,
+    /// How far behind the disk is; `None`: nothing is recorded, or the source waits for it.
+    pub(super) backlog: Option<Arc<Backlog>>,
+    /// How long the disk will do; `None`: nothing is recorded.
+    pub(super) room: Option<Room>,
     /// The converter's signs, where the source has some.
     pub(super) converter: Option<Arc<Converter>>,
     /// Set by `main` when it begins to stop, read by this thread; `Relaxed`, it changes one word of the status.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Context;
 use crate::block::{Account, Cause};
+use crate::daemon::room::Room;
 use crate::sink::websocket::describe;
 
 /// The whole state.
@@ -34,6 +35,9 @@ pub(super) fn status(context: &Context) -> Value {
             "file": recording.file.as_ref().map(|file| file.display().to_string()),
             "seconds": recording.seconds,
             "ended": recording.ended,
+            "bytes_per_hour": context.room.as_ref().map(Room::bytes_per_hour),
+            "hours_left": context.room.as_ref().and_then(Room::hours_left),
+            "backlog": context.backlog.as_ref().map(|backlog| backlog.json()),
         },
         "complaints": context.health.complaints(&recording),
         "ledger": ledger,

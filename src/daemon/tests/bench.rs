@@ -67,8 +67,8 @@ impl Source for Second {
     fn slack(&self) -> Slack {
         self.0.slack()
     }
-    fn prove(&mut self) -> Result<Value, SourceError> {
-        self.0.prove()
+    fn prove(&mut self, stop: &AtomicBool) -> Result<Value, SourceError> {
+        self.0.prove(stop)
     }
     fn signs(&self) -> Option<Arc<Signs>> {
         self.0.signs()

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::{BOUND, Daemon, load, next};
 use crate::block::{Cause, ChipStatus, Flags};
 use crate::daemon::{plan, verify::verify_file};
 use crate::edf::{Annotation, Header, decode, parse_tals};
+use crate::source::ChipFault;
 
 /// Blocks of 40 ms make the links to clients 160 ms deep.
 const CONFIG: &str = "[source]\nkind = \"fake\"\n[acquire]\nblock_frames = 40\n[[chain.live.stage]]\nkind = \"high_pass\"\n\
@@ -113,6 +115,7 @@ fn recorded(file: &Path, marker: u64) {
     let sidecar: Value = serde_json::from_slice(&std::fs::read(file.with_extension("json")).unwrap()).unwrap();
     assert_eq!(sidecar["source"]["proof"]["group_delay_s"], 0.001_5);
     assert_eq!(sidecar["TriggerChannelCount"], N_CHIPS);
+    assert_eq!(sidecar["source"]["kernel"]["release"], crate::rt::kernel().unwrap().release);
     let (first_frame, n_frames) = ["first_frame", "frames_written"].map(|key| sidecar[key].as_u64().unwrap()).into();
     assert_eq!(first_frame, 0);
 
@@ -162,6 +165,9 @@ fn a_converter_that_is_set_up_again_is_told_of() {
     let status = daemon.status();
     assert_eq!(status["source"]["signs"]["failing"], true);
     assert_eq!(status["complaints"], json!(["the converter is being set up again"]));
+    daemon.signs.chip_fails(1, ChipFault::StatusWord);
+    let named = "chip 2 fails: status word wrong; the converter is being set up again";
+    assert_eq!(daemon.get("/healthz"), (503, format!("{named}\n")));
     daemon.signs.failing.store(false, Relaxed);
     daemon.signs.n_reinits.store(1, Relaxed);
     assert_eq!(daemon.get("/healthz").0, 200);
@@ -175,10 +181,14 @@ fn a_converter_that_does_not_prove_itself_ends_the_start_and_no_check() {
     let mut loaded = load("[source]\nkind = \"fake\"\nproves = false\n", dir.path()).unwrap();
     let plan = plan::plan(&loaded);
     assert!(plan.contains("fake: 4 channels of 2 chips at 1000 Hz"), "{plan}");
-    let failure = loaded.prove().unwrap_err();
+    let failure = loaded.prove(&AtomicBool::new(false)).unwrap_err();
     let cause = std::error::Error::source(&failure).unwrap();
     assert_eq!(failure.to_string(), "the converter is not as it should be");
     assert_eq!(cause.to_string(), "chip 2: register ID reads 0x00, 0x3E is due; look at MISO");
     assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", ExitCode::from(69)));
-    assert_eq!(loaded.about_source(), json!({"kind": "fake", "simulated": false}));
+    let mut about = loaded.about_source();
+    let kernel = about.as_object_mut().unwrap().remove("kernel").unwrap();
+    assert_eq!(about, json!({"kind": "fake", "simulated": false}));
+    let expected = crate::rt::kernel().unwrap();
+    assert_eq!(kernel, json!({"release": expected.release, "preemption": expected.preemption}));
 }

@@ -2,6 +2,7 @@
 //! its life. The signal is the counter.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -128,7 +129,7 @@ impl Source for Fake {
     fn slack(&self) -> Slack {
         Slack::For(Duration::from_secs(20))
     }
-    fn prove(&mut self) -> Result<Value, SourceError> {
+    fn prove(&mut self, _: &AtomicBool) -> Result<Value, SourceError> {
         if !self.proves {
             return Err(SourceError::Converter("chip 2: register ID reads 0x00, 0x3E is due; look at MISO".to_owned()));
         }
@@ -142,7 +143,7 @@ impl Source for Fake {
         self.triggers = Some(triggers);
         thread::spawn(move || {
             for frame in triggered {
-                markers(Marker { frame, offset_ns: 0, duration_ns: None, text: TRIGGER_TEXT.to_owned() });
+                markers(Marker { frame, text: TRIGGER_TEXT.to_owned(), ..Marker::default() });
             }
         });
     }

@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: &str, dir: &Path) -> Daemon {
         let mut loaded = load(config, dir).unwrap();
-        loaded.prove().unwrap();
+        loaded.prove(&AtomicBool::new(false)).unwrap();
         let signs = loaded.source.signs().unwrap();
         let port = http::Port::listen(loaded.settings.listen).unwrap();
         let address = port.address;

@@ -1,15 +1,14 @@
 //! What the sidecar says of the file, and whether file and sidecar agree.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, ErrorKind};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::Report;
 use super::pass::Pass;
-
-/// No sidecar of ours is larger: the configuration and 9998 channels are in it.
-const SIDECAR_BYTES_MAX: u64 = 64 << 20;
+use crate::format::{FileFormat, Reader};
+use crate::sink::recorder::{Names, read_sidecar};
 
 /// The numbers of a sidecar.
 #[derive(Debug)]
@@ -33,10 +32,9 @@ pub(super) struct Account {
 
 impl Account {
     /// Reads the sidecar, if there is one and it is ours.
-    pub(super) fn read(path: &Path, report: &mut Report) -> Option<Account> {
-        let mut text = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(SIDECAR_BYTES_MAX).read_to_end(&mut text));
-        match read {
+    pub(super) fn read(data: &Path, format: FileFormat, report: &mut Report) -> Option<Account> {
+        let path = data.with_extension("json");
+        let text = match read_sidecar(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 report.note("no sidecar: nobody says what should be in the file".to_owned());
                 return None;
@@ -45,8 +43,8 @@ impl Account {
                 report.damage(format!("cannot read the sidecar {}: {error}", path.display()));
                 return None;
             }
-            Ok(_) => {}
-        }
+            Ok(text) => text,
+        };
         let sidecar: Value = match serde_json::from_slice(&text) {
             Ok(sidecar) => sidecar,
             Err(error) => {
@@ -57,6 +55,11 @@ impl Account {
         // Any BIDS recording has a sidecar; only ours has a ledger.
         if sidecar.get("ledger").is_none() && sidecar.get("frames_written").is_none() {
             report.note("the sidecar has no ledger: it is not one of biosigd's".to_owned());
+            return None;
+        }
+        // One of the same name that was recorded in another format, and this one was converted from it.
+        if Names::of(data).is_some_and(|names| names.format() == format && !names.are_spoken_of(&sidecar)) {
+            report.note("the sidecar speaks of a file of another format".to_owned());
             return None;
         }
         match Account::of(&sidecar) {
@@ -105,7 +108,8 @@ impl Account {
     }
 
     /// Compares the sidecar with itself and with what `pass` found in the file.
-    pub(super) fn check(&self, n_records: u64, pass: &Pass<'_>, report: &mut Report) {
+    pub(super) fn check(&self, reader: &Reader<impl BufRead>, pass: &Pass<'_>, report: &mut Report) {
+        let n_records = reader.n_records();
         let (frames, lost) = (self.frames_written, self.lost_total());
         let causes: Vec<_> =
             self.lost.iter().filter(|(_, n)| *n > 0).map(|(cause, n)| format!("{cause} {n}")).collect();
@@ -136,13 +140,20 @@ impl Account {
             if self.records != n_records {
                 report.damage(format!("the sidecar speaks of {} records, the file has {n_records}", self.records));
             }
+            if !reader.format().is_edf() && reader.n_frames() != frames {
+                report.damage(format!(
+                    "frames_written = {frames} must equal the {} frames of the file",
+                    reader.n_frames()
+                ));
+            }
             if n_records.saturating_mul(record_frames) < frames {
                 report.damage(format!(
                     "frames_written = {frames} is more than {n_records} records of {record_frames} frames hold"
                 ));
             }
             // Records after the last frame exist for annotations only.
-            let n_needed = pass.last_annotated_record().max(frames.div_ceil(record_frames.max(1))).max(1);
+            let n_needed = pass.last_annotated_record().max(frames.div_ceil(record_frames.max(1)));
+            let n_needed = n_needed.max(u64::from(reader.format().is_edf()));
             if n_records > n_needed {
                 report.damage(format!(
                     "frames_written = {frames} and the annotations fill {n_needed} records, the file has {n_records}"

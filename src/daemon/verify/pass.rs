@@ -1,15 +1,14 @@
 //! One pass over the records of a file.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::Report;
 use super::account::Account;
 use super::counter::CounterCheck;
 use crate::block::Channel;
-use crate::edf::{Header, Signal, format_ns, parse_tals};
-
-/// The text that marks a gap.
-const GAP_TEXT: &str = "BAD_ACQ_SKIP";
+use crate::edf::{Annotation, Header, Lists, Signal, format_ns};
+use crate::format::{Fault, FileFormat, Reader};
+use crate::sink::recorder::GAP_TEXT;
 
 /// What is gathered on the way.
 #[derive(Debug)]
@@ -64,36 +63,42 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Reads `n_records` records from `input`, which stands at the first.
-    pub(super) fn run(&mut self, input: &mut impl Read, n_records: u64, report: &mut Report) {
-        // At most RECORD_BYTES_MAX, and only where the file has as much.
-        let mut record = vec![0; if n_records > 0 { self.header.record_bytes() } else { 0 }];
-        for index in 0..n_records {
-            if let Err(error) = input.read_exact(&mut record) {
-                report.damage(format!("cannot read record {index}: {error}"));
-                return;
-            }
+    /// Reads all records; the fault where one cannot be read.
+    pub(super) fn run(&mut self, reader: &mut Reader<impl BufRead>, report: &mut Report) -> Result<(), Fault> {
+        let mut record = Vec::new();
+        while let Some(n_frames) = reader.next(&mut record)? {
+            let index = reader.n_records() - 1;
             let mut keeps_time = self.header.format.is_plus();
             for (_, range) in self.header.signal_ranges().filter(|(signal, _)| signal.is_annotations()) {
                 self.annotations(index, &record[range], keeps_time, report);
                 keeps_time = false;
             }
             if let Some(counter) = &mut self.counter {
-                counter.record(self.header, &record, report);
+                counter.record(self.header, &record, n_frames, report);
             }
         }
         if let Some(counter) = &mut self.counter {
             counter.finish(report);
         }
+        Ok(())
     }
 
     fn annotations(&mut self, index: u64, area: &[u8], keeps_time: bool, report: &mut Report) {
-        let mut annotations = Vec::new();
-        match parse_tals(area, &mut annotations) {
-            Ok(onset_ns) if keeps_time => self.time(index, onset_ns, report),
-            Ok(_) => {}
-            Err(error) => report.damage(format!("record {index}: {error}")),
+        let mut lists = Lists::of(area).peekable();
+        match lists.peek() {
+            Some(Ok((onset_ns, _))) if keeps_time => self.time(index, *onset_ns, report),
+            None if keeps_time => self.time(index, None, report),
+            _ => {}
         }
+        for list in lists {
+            match list {
+                Ok((_, annotations)) => self.list(index, &annotations),
+                Err(error) => report.damage(format!("record {index}: {error}")),
+            }
+        }
+    }
+
+    fn list(&mut self, index: u64, annotations: &[Annotation]) {
         if !annotations.is_empty() {
             self.last_annotated_record = index + 1;
         }
@@ -112,7 +117,8 @@ impl<'a> Pass<'a> {
             };
             let limit = self.account.map_or(u64::MAX, |account| account.frames_written);
             if index < n_records {
-                self.gap_frames += start.saturating_add(n_frames).min(limit).saturating_sub(start.min(limit));
+                let n_spoken = start.saturating_add(n_frames).min(limit).saturating_sub(start.min(limit));
+                self.gap_frames = self.gap_frames.saturating_add(n_spoken);
             }
         }
     }
@@ -163,17 +169,20 @@ impl<'a> Pass<'a> {
     }
 
     /// Says what the file holds.
-    pub(super) fn summary(&self, n_records: u64, report: &mut Report) {
+    pub(super) fn summary(&self, reader: &Reader<impl BufRead>, report: &mut Report) {
+        let n_records = reader.n_records();
         let count = |kind: fn(&Signal) -> bool| self.header.signals.iter().filter(|signal| kind(signal)).count();
         let (n_channels, n_status) = (count(Signal::is_channel), count(Signal::is_status));
         let status = if n_status > 0 { format!(" and {n_status} of status words") } else { String::new() };
         let duration_ns = self.header.record_duration_ns().saturating_mul(i64::try_from(n_records).unwrap_or(i64::MAX));
+        let (format, length) = match reader.format() {
+            FileFormat::Csv => ("CSV", format!("{} frames", reader.n_frames())),
+            FileFormat::Raw => ("raw", format!("{} frames", reader.n_frames())),
+            FileFormat::Bdf | FileFormat::Edf => (self.header.format.name(), format!("{} s", format_ns(duration_ns))),
+        };
         report.note(format!(
-            "{}, {n_channels} signals{status} at {} Hz, {n_records} records of {} s, {} s",
-            self.header.format.name(),
-            self.rate_hz,
-            self.header.record_duration_text,
-            format_ns(duration_ns)
+            "{format}, {n_channels} signals{status} at {} Hz, {n_records} records of {} s, {length}",
+            self.rate_hz, self.header.record_duration_text,
         ));
         if self.header.signals.iter().any(|signal| signal.transducer == Channel::SIMULATED) {
             report.note("simulated: nothing in it was measured".to_owned());

@@ -54,6 +54,8 @@ pub(super) struct Desk<S> {
     bytes: u64,
     /// As the status has it.
     markers_waiting: usize,
+    /// The longest that the disk took for one thing.
+    write_max_s: f64,
 }
 
 impl<S: RawSink> Desk<S> {
@@ -65,7 +67,7 @@ impl<S: RawSink> Desk<S> {
         (status, progress, metrics): (Arc<Mutex<RecordingStatus>>, Arc<Progress>, Arc<Metrics>),
         (rate_hz, sync_every, retry_every): (f64, Duration, Duration),
     ) -> Desk<S> {
-        let desk = Desk {
+        let mut desk = Desk {
             sinks,
             at: 0,
             orders,
@@ -89,7 +91,11 @@ impl<S: RawSink> Desk<S> {
             delivered: 0,
             bytes: 0,
             markers_waiting: 0,
+            write_max_s: 0.0,
         };
+        if !at_once {
+            desk.sinks[desk.at].look();
+        }
         desk.show_free_space();
         desk.want(at_once);
         desk
@@ -133,7 +139,9 @@ impl<S: RawSink> Desk<S> {
     /// frames yet, they are owed only once there is a file: a start that fails has cost nothing.
     pub(super) fn open(&mut self, head: &Head) {
         let Some(opening) = self.opening.take() else { return };
+        let begun_ns = now_ns();
         let opened = self.open_file(head, &opening.about);
+        self.took(begun_ns);
         if let (Err(error), false) = (&opened, opening.owed) {
             return self.refuse(opening, error);
         }
@@ -216,7 +224,10 @@ impl<S: RawSink> Desk<S> {
             }
             Fate::InFile { given, .. } => {
                 *given += n_frames;
-                match self.sinks[self.at].write(&PackedBlock { head: *head, gap, codes }) {
+                let begun_ns = now_ns();
+                let written = self.sinks[self.at].write(&PackedBlock { head: *head, gap, codes });
+                self.took(begun_ns);
+                match written {
                     Ok(()) => {
                         self.latency.observe(now_ns().saturating_sub(head.edge_ns) as f64 * 1e-9);
                         self.progress.made();
@@ -253,8 +264,20 @@ impl<S: RawSink> Desk<S> {
         self.tell(|status| status.file = file);
     }
 
+    /// What the ring holds; it waits for the disk only where a recording is owed it.
     pub(super) fn show_backlog(&self, backlog_s: f64) {
-        self.metrics.recorder_backlog.set(backlog_s);
+        let waits = self.is_recording() || self.owes();
+        self.metrics.recorder_backlog.set(if waits { backlog_s } else { 0.0 });
+    }
+
+    /// Notes how long the disk took since `begun_ns`, in seconds.
+    fn took(&mut self, begun_ns: u64) -> f64 {
+        let took_s = now_ns().saturating_sub(begun_ns) as f64 * 1e-9;
+        if took_s > self.write_max_s {
+            self.write_max_s = took_s;
+            self.metrics.recorder_write_max.set(took_s);
+        }
+        took_s
     }
 
     fn show_free_space(&self) {
@@ -271,9 +294,10 @@ impl<S: RawSink> Desk<S> {
         self.next_sync = Instant::now() + self.sync_every;
         if let Some(recording) = self.recording.as_ref().filter(|recording| recording.is_in_file()) {
             let seconds = recording.n_frames() as f64 / self.rate_hz;
-            let start_ns = now_ns();
+            let begun_ns = now_ns();
             let outcome = self.sinks[self.at].sync();
-            self.metrics.recorder_fsync.observe(now_ns().saturating_sub(start_ns) as f64 * 1e-9);
+            let took_s = self.took(begun_ns);
+            self.metrics.recorder_fsync.observe(took_s);
             self.show_free_space();
             // It has another file since it went on in that.
             let file = self.sinks[self.at].progress().file;
@@ -284,6 +308,9 @@ impl<S: RawSink> Desk<S> {
                 Err(error @ SinkError::DiskLow { .. }) => self.end_for_space(&error),
                 Err(error) => self.fail(&error),
             }
+        } else if self.recording.is_none() {
+            self.sinks[self.at].look();
+            self.show_free_space();
         }
         self.settle();
     }
@@ -305,7 +332,10 @@ impl<S: RawSink> Desk<S> {
         self.pass_markers();
         let Some(recording) = &mut self.recording else { return };
         if recording.is_in_file() {
-            if let Err(error) = self.sinks[self.at].close(gap) {
+            let begun_ns = now_ns();
+            let closed = self.sinks[self.at].close(gap);
+            self.took(begun_ns);
+            if let Err(error) = closed {
                 self.fail(&error);
             }
         } else {

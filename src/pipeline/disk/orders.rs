@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::desk::{Desk, Opening};
 use super::recording::Fate;
-use crate::pipeline::control::{Order, Ticket, Verdict};
+use crate::pipeline::control::{Final, Order, Ticket, Verdict};
 use crate::sink::{About, RawSink};
 
 impl<S: RawSink> Desk<S> {
@@ -64,6 +64,16 @@ impl<S: RawSink> Desk<S> {
                 self.opening = None;
                 self.want(false);
                 ticket.tell(Verdict::Stopped(self.last.clone()));
+            }
+            // One that was to begin with the next block does not.
+            None if self.opening.as_ref().is_some_and(|opening| !opening.owed) => {
+                self.gate.pack(self.keeps_before);
+                let why = "it was asked to end before its first frame".to_owned();
+                if let Some(start) = self.opening.take().and_then(|opening| opening.ticket) {
+                    start.tell(Verdict::Failed { why });
+                }
+                self.want(false);
+                ticket.tell(Verdict::Stopped(Final::default()));
             }
             Some(_) | None => ticket.tell(Verdict::NotActive),
         }

@@ -7,7 +7,7 @@
 //! the sum is of what the disk holds.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::events::{Events, cell};
+use super::journal::Journaled;
 use super::names::{Names, exists, lock};
 use super::sidecar;
-use crate::edf::{Annotation, Header, Signal, parse_tals};
+use crate::edf::{Annotation, Header, Lists, Signal};
+use crate::format::Reader;
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -31,7 +33,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// # Errors
 /// When a file cannot be read or written; what is there stays whole.
 pub fn complete(names: &Names, stop: &AtomicBool) -> io::Result<()> {
-    let mut data = File::open(names.data())?;
+    let data = File::open(names.data())?;
     match lock(&data) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
         // Without locks two of them make the same.
@@ -39,13 +41,21 @@ pub fn complete(names: &Names, stop: &AtomicBool) -> io::Result<()> {
     }
     let Ok(text) = sidecar::read(&names.sidecar()) else { return Ok(()) };
     let Ok(sidecar) = serde_json::from_slice::<Value>(&text) else { return Ok(()) };
-    if sidecar["ledger"]["recorder"].is_null() || sidecar["state"] == "recording" {
+    let is_over = !sidecar["ledger"]["recorder"].is_null() && sidecar["state"] != "recording";
+    if !is_over || !names.are_spoken_of(&sidecar) {
         return Ok(());
     }
+    publish(&names.events_described(), |out| writeln!(out, "{:#}", super::events::described()))?;
     if !exists(&names.channels()) || !exists(&names.events()) {
-        let header = Header::read(&mut data).map_err(io::Error::other)?;
+        let n_bytes = data.metadata()?.len();
+        let reader = Reader::open(BufReader::new(&data), n_bytes).map_err(io::Error::other)?;
+        let header = reader.header().clone();
         publish(&names.channels(), |out| channels(out, &header, &sidecar))?;
-        publish(&names.events(), |out| events(out, &header, &data, &sidecar))?;
+        let journaled = Journaled::read(&names.part_markers())?;
+        publish(&names.events(), |out| events(out, &header, &data, &sidecar, journaled))?;
+    }
+    if exists(&names.part_markers()) {
+        std::fs::remove_file(names.part_markers())?;
     }
     if sidecar["sha256"].is_null() {
         if let Some(sum) = sha256(&data, stop)? {
@@ -92,39 +102,65 @@ fn channels(out: &mut dyn Write, header: &Header, sidecar: &Value) -> io::Result
     Ok(())
 }
 
-/// `*_events.tsv`: the gaps and markers of the data file.
-fn events(out: &mut dyn Write, header: &Header, data: &File, sidecar: &Value) -> io::Result<()> {
+/// `*_events.tsv`: the gaps and markers of the data file with what is known of them, and markers that did not come into it.
+fn events(
+    out: &mut dyn Write,
+    header: &Header,
+    data: &File,
+    sidecar: &Value,
+    mut journaled: Journaled,
+) -> io::Result<()> {
     let frames = header.signals.iter().find(|signal| !signal.is_annotations());
     let rate_hz = frames.map_or(0.0, |signal| signal.samples_per_record as f64 / header.record_duration_s);
     let n_records = sidecar["records"].as_u64().unwrap_or(0);
-    // A recording of ours begins at 0.
-    let mut events = Events::new(out, rate_hz, 0)?;
-    each_annotation(header, data, n_records, |_, annotation| events.push(out, annotation))?;
+    let mut events = Events::new(out, rate_hz)?;
+    each_annotation(header, data, n_records, |_, annotation| {
+        let told = journaled.take(&annotation);
+        events.push(out, annotation, told)
+    })?;
+    // Those of later frames stand in the next file, where there is one.
+    let next_frame = sidecar["next"]["first_frame"].as_u64().unwrap_or(u64::MAX);
+    journaled.rest(next_frame).try_for_each(|(annotation, told)| events.push(out, annotation, Some(told)))?;
     events.finish(out)
 }
 
-/// Reads the annotations of the first `n_records`, with the number of their record.
+/// Reads the annotations of the first `n_records`, with the number of their record; of no more records than there are,
+/// whatever a sidecar says.
 pub(super) fn each_annotation(
     header: &Header,
     data: &File,
     n_records: u64,
     mut take: impl FnMut(u64, Annotation) -> io::Result<()>,
 ) -> io::Result<()> {
+    let mut file = data;
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = Reader::open(BufReader::new(data), data.metadata()?.len()).map_err(io::Error::other)?;
+    if !reader.format().is_edf() {
+        let mut image = Vec::new();
+        for index in 0..n_records {
+            let Ok(Some(_)) = reader.next(&mut image) else { break };
+            for (_, range) in header.signal_ranges().filter(|(signal, _)| Signal::is_annotations(signal)) {
+                annotations_of(&image[range]).try_for_each(|annotation| take(index, annotation))?;
+            }
+        }
+        return Ok(());
+    }
+    // Where every record has its place, only its annotations are read.
     let areas: Vec<_> = header.signal_ranges().filter(|(signal, _)| Signal::is_annotations(signal)).collect();
-    let mut found = Vec::new();
-    for index in 0..n_records {
+    for index in 0..n_records.min(header.records_in(data.metadata()?.len())) {
         let at = header.header_bytes() + index * header.record_bytes() as u64;
         for (_, range) in &areas {
             let mut bytes = vec![0; range.len()];
             data.read_exact_at(&mut bytes, at + range.start as u64)?;
-            // What is damaged is `verify`'s to tell; what stands before the damage counts.
-            if parse_tals(&bytes, &mut found).is_err() {
-                continue;
-            }
+            annotations_of(&bytes).try_for_each(|annotation| take(index, annotation))?;
         }
-        found.drain(..).try_for_each(|annotation| take(index, annotation))?;
     }
     Ok(())
+}
+
+/// The annotations of one area. What is damaged is `verify`'s to tell; what stands before the damage counts.
+fn annotations_of(area: &[u8]) -> impl Iterator<Item = Annotation> {
+    Lists::of(area).map_while(Result::ok).flat_map(|(_, annotations)| annotations)
 }
 
 /// The sum of the whole file; `None` where it was stopped. What was read does not stay in memory, where the next

@@ -6,7 +6,7 @@ use super::sidecar::Neighbour;
 use super::{About, RecorderPlan, status};
 use crate::block::{ChannelType, Stream};
 
-/// BIDS keys (1.10, `*_eeg.json`) first, then ours.
+/// BIDS keys (1.11, `*_eeg.json` or `*_emg.json`) and ours.
 pub(super) fn describe(
     plan: &RecorderPlan,
     about: &About,
@@ -19,7 +19,6 @@ pub(super) fn describe(
     let mut members = Map::new();
     for (key, value) in [
         ("TaskName", json!(task)),
-        ("EEGReference", json!("n/a")),
         ("SamplingFrequency", json!(stream.rate_hz)),
         ("PowerLineFrequency", json!("n/a")),
         // What is recorded are codes before every filter.
@@ -32,6 +31,7 @@ pub(super) fn describe(
         ("EMGChannelCount", count(stream, ChannelType::Emg)),
         ("MiscChannelCount", count(stream, ChannelType::Misc)),
         ("TriggerChannelCount", json!(plan.n_chips)),
+        ("format", json!(plan.format.ending())),
         ("session", json!(plan.session)),
         ("subject", json!(about.subject)),
         ("notes", json!(about.notes)),
@@ -43,6 +43,16 @@ pub(super) fn describe(
         ("configuration", json!(plan.configuration)),
     ] {
         members.insert(key.to_owned(), value);
+    }
+    if plan.file_name.is_emg() {
+        let scheme = "not known to the recorder; see the notes";
+        for (key, value) in
+            [("EMGReference", "n/a"), ("EMGPlacementScheme", "Other"), ("EMGPlacementSchemeDescription", scheme)]
+        {
+            members.insert(key.to_owned(), json!(value));
+        }
+    } else {
+        members.insert("EEGReference".to_owned(), json!("n/a"));
     }
     if plan.n_chips > 0 {
         members.insert("status_words".to_owned(), status::describe());

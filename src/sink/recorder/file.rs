@@ -1,16 +1,17 @@
 //! The data file: a header, then records that are appended; and the file system it lies on.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::edf::Header;
+use crate::format::{FormatError, RecordWriter};
 use crate::sink::SinkError;
 
-/// The number of data records stands here in the header.
-const COUNT_AT: u64 = 236;
+/// What a sync that failed was doing: after it nothing that was written since the one before is certain.
+pub(super) const CANNOT_SYNC: &str = "cannot sync";
 
 /// An open data file that ends with a whole record.
 #[derive(Debug)]
@@ -18,23 +19,27 @@ pub(super) struct DataFile {
     file: File,
     path: PathBuf,
     n_records: u64,
-    header_bytes: u64,
-    record_bytes: u64,
+    n_bytes: u64,
+    /// Of those, what a sync brought to the disk.
+    n_on_disk: u64,
+    bytes_on_disk: u64,
+    writer: Box<dyn RecordWriter>,
 }
 
 impl DataFile {
-    /// Writes `header` into the new, empty `file`.
-    pub(super) fn new(file: File, path: &Path, header: &Header) -> Result<DataFile, SinkError> {
-        let mut bytes = Vec::new();
-        header.write(&mut bytes).map_err(|error| SinkError::Format(error.to_string()))?;
+    /// Writes the header of `writer` into the new, empty `file`.
+    pub(super) fn new(file: File, path: &Path, writer: Box<dyn RecordWriter>) -> Result<DataFile, SinkError> {
+        let n_bytes = writer.header().len() as u64;
         let data = DataFile {
             file,
             path: path.to_owned(),
             n_records: 0,
-            header_bytes: header.header_bytes(),
-            record_bytes: header.record_bytes() as u64,
+            n_bytes,
+            n_on_disk: 0,
+            bytes_on_disk: n_bytes,
+            writer,
         };
-        data.file.write_all_at(&bytes, 0).map_err(|source| data.io("cannot write", source))?;
+        data.file.write_all_at(data.writer.header(), 0).map_err(|source| data.io("cannot write", source))?;
         Ok(data)
     }
 
@@ -43,19 +48,24 @@ impl DataFile {
         self.n_records
     }
 
+    /// Records that a sync brought to the disk.
+    pub(super) fn n_on_disk(&self) -> u64 {
+        self.n_on_disk
+    }
+
+    /// Bytes that a sync brought to the disk.
+    pub(super) fn bytes_on_disk(&self) -> u64 {
+        self.bytes_on_disk
+    }
+
     /// Bytes in the file.
     pub(super) fn n_bytes(&self) -> u64 {
-        self.header_bytes + self.n_records * self.record_bytes
+        self.n_bytes
     }
 
-    /// Bytes of one record.
-    pub(super) fn record_bytes(&self) -> u64 {
-        self.record_bytes
-    }
-
-    /// Bytes before the first record.
-    pub(super) fn header_bytes(&self) -> u64 {
-        self.header_bytes
+    /// Bytes that a record has at most.
+    pub(super) fn record_bytes_max(&self) -> u64 {
+        self.writer.record_bytes_max()
     }
 
     /// The file's path.
@@ -68,22 +78,30 @@ impl DataFile {
         self.path = path;
     }
 
-    /// Appends a record, then says in the header that it is there: in this order, so that a process that is killed
-    /// in between leaves a file whose count is at most too small, which every reader opens.
-    pub(super) fn append(&mut self, record: &[u8]) -> Result<(), SinkError> {
-        self.file.write_all_at(record, self.n_bytes()).map_err(|source| self.io("cannot write", source))?;
-        let count = format!("{:<8}", self.n_records + 1);
-        if count.len() > 8 {
-            return Err(SinkError::Format(format!("{} is full: 99999999 records", self.path.display())));
+    /// Appends the record of this image, whose first `n_frames` frames are data; then, where the format counts its records in
+    /// the header, says there that it is there: in this order, so that a process that is killed in between leaves a file
+    /// whose count is at most too small, which every reader opens.
+    pub(super) fn append(&mut self, image: &[u8], n_frames: usize) -> Result<(), SinkError> {
+        let path = &self.path;
+        let refused = |error: FormatError| SinkError::Format(format!("{}: {error}", path.display()));
+        let io = |source| SinkError::Io { what: "cannot write", path: path.clone(), source };
+        let count = self.writer.count(self.n_records + 1).map_err(refused)?;
+        let record = self.writer.record(image, n_frames).map_err(refused)?;
+        self.file.write_all_at(record, self.n_bytes).map_err(io)?;
+        if let Some((at, count)) = count {
+            self.file.write_all_at(&count, at).map_err(io)?;
         }
-        self.file.write_all_at(count.as_bytes(), COUNT_AT).map_err(|source| self.io("cannot write", source))?;
+        self.n_bytes += record.len() as u64;
         self.n_records += 1;
         Ok(())
     }
 
-    /// Brings everything to the disk.
-    pub(super) fn sync(&self) -> Result<(), SinkError> {
-        self.file.sync_data().map_err(|source| self.io("cannot sync", source))
+    /// Brings everything to the disk, and looks whether the file is still there.
+    pub(super) fn sync(&mut self) -> Result<(), SinkError> {
+        sync(&self.file, &self.path)?;
+        self.n_on_disk = self.n_records;
+        self.bytes_on_disk = self.n_bytes;
+        Ok(())
     }
 
     /// Cuts off what a write that failed left behind the last whole record.
@@ -91,15 +109,41 @@ impl DataFile {
         self.file.set_len(self.n_bytes()).map_err(|source| self.io("cannot shorten", source))
     }
 
+    /// Cuts off what was written since the last sync, of which nobody knows whether it reaches the disk.
+    pub(super) fn cut_back(&mut self) -> Result<(), SinkError> {
+        (self.n_records, self.n_bytes) = (self.n_on_disk, self.bytes_on_disk);
+        let count = self.writer.count(self.n_records).map_err(|error| SinkError::Format(error.to_string()))?;
+        if let Some((at, count)) = count {
+            self.file.write_all_at(&count, at).map_err(|source| self.io("cannot write", source))?;
+        }
+        self.cut_torn_tail()?;
+        self.sync()
+    }
+
     fn io(&self, what: &'static str, source: std::io::Error) -> SinkError {
         SinkError::Io { what, path: self.path.clone(), source }
+    }
+}
+
+/// Brings `file` to the disk. One that was deleted meanwhile, with its directory or without, takes everything and keeps
+/// nothing, which no write and no sync tells.
+pub(super) fn sync(file: &File, path: &Path) -> Result<(), SinkError> {
+    let io = |what, source| SinkError::Io { what, path: path.to_owned(), source };
+    file.sync_data().map_err(|source| io(CANNOT_SYNC, source))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.nlink() == 0 => {
+            let deleted = std::io::Error::new(ErrorKind::NotFound, "it was deleted while it was being written");
+            Err(io(CANNOT_SYNC, deleted))
+        }
+        Ok(_) => Ok(()),
+        Err(source) => Err(io("cannot see", source)),
     }
 }
 
 /// Makes new names in `dir` outlast a power cut.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), SinkError> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|source| SinkError::Io { what: "cannot sync", path: dir.to_owned(), source })
+    synced.map_err(|source| SinkError::Io { what: CANNOT_SYNC, path: dir.to_owned(), source })
 }
 
 /// The limit of free space.

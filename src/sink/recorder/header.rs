@@ -14,6 +14,7 @@ use super::plan::{ANNOTATION_SAMPLES, RecordPlan};
 use super::{RecorderPlan, status};
 use crate::block::{Channel, Stream};
 use crate::edf::{Format, Header, SIGNALS_MAX, Signal, nearest_in};
+use crate::format::FileFormat;
 use crate::sink::SinkError;
 
 /// EDFlib opens no file with more signals; one of ours is the annotations.
@@ -58,7 +59,7 @@ fn subfields<const N: usize>(texts: [&str; N]) -> String {
 }
 
 /// Whether a stream from `n_chips` chips can be recorded at all.
-pub(super) fn check(stream: &Stream, n_chips: usize) -> Result<(), SinkError> {
+pub(super) fn check(stream: &Stream, n_chips: usize, format: FileFormat) -> Result<(), SinkError> {
     let refused = |what| Err(SinkError::Format(what));
     let n_channels = stream.n_channels();
     // One signal of the file is the annotations.
@@ -66,9 +67,23 @@ pub(super) fn check(stream: &Stream, n_chips: usize) -> Result<(), SinkError> {
     if n_channels == 0 || n_channels > n_channels_max {
         return refused(format!("{n_channels} channels: a BDF file holds 1 to {n_channels_max}"));
     }
+    if format == FileFormat::Edf && n_chips > 0 {
+        return refused(
+            "the status words of a converter's chips have 24 bits and EDF 16; format = \"bdf\", \"csv\" or \"raw\" in \
+             [recorder] holds them"
+                .to_owned(),
+        );
+    }
     for channel in &stream.channels {
         let (name, low, high) = (&channel.name, channel.digital_min, channel.digital_max);
         let (limit_low, limit_high) = FORMAT.code_limits();
+        let (edf_low, edf_high) = Format::EdfPlusC.code_limits();
+        if format == FileFormat::Edf && (low < edf_low || high > edf_high) {
+            return refused(format!(
+                "channel {name}: codes from {low} to {high} are wider than the 16 bits of EDF, {edf_low} to {edf_high}; \
+                 format = \"bdf\", \"csv\" or \"raw\" in [recorder] holds them"
+            ));
+        }
         if low < limit_low || high > limit_high {
             return refused(format!(
                 "channel {name}: codes from {low} to {high} are wider than the 24 bits of BDF, {limit_low} to {limit_high}"
@@ -235,8 +250,8 @@ mod tests {
         assert_eq!(labels(&["Fp1"], 3), ["Fp1", "Status 1", "Status 2", "Status 3", "BDF Annotations"]);
         assert_eq!(labels(&["Status", "Fp1"], 1), ["Status", "Fp1", "Status-2", "BDF Annotations"]);
         let names = vec!["Fp1"; 9995];
-        assert!(check(&stream(&names), 3).is_ok());
-        let error = check(&stream(&names), 4).expect_err("one too many").to_string();
+        assert!(check(&stream(&names), 3, FileFormat::Bdf).is_ok());
+        let error = check(&stream(&names), 4, FileFormat::Bdf).expect_err("one too many").to_string();
         assert_eq!(error, "9995 channels: a BDF file holds 1 to 9994");
     }
 
@@ -245,7 +260,7 @@ mod tests {
         let refused = |change: fn(&mut Channel)| {
             let mut stream = stream(&["Fp1"]);
             change(&mut stream.channels[0]);
-            check(&stream, 0).expect_err("refused").to_string()
+            check(&stream, 0, FileFormat::Bdf).expect_err("refused").to_string()
         };
         assert_eq!(
             refused(|channel| channel.digital_max = 1 << 23),
@@ -260,7 +275,10 @@ mod tests {
             "channel Fp1: physical_min = 187499.999999 and physical_max = 187500 must differ within 8 characters"
         );
         assert!(refused(|channel| channel.physical_max = f64::NAN).contains("physical_max = NaN"));
-        assert_eq!(check(&stream(&[]), 0).expect_err("none").to_string(), "0 channels: a BDF file holds 1 to 9998");
-        assert!(check(&stream(&["Fp1", "Fp2"]), 0).is_ok());
+        assert_eq!(
+            check(&stream(&[]), 0, FileFormat::Bdf).expect_err("none").to_string(),
+            "0 channels: a BDF file holds 1 to 9998"
+        );
+        assert!(check(&stream(&["Fp1", "Fp2"]), 0, FileFormat::Bdf).is_ok());
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct FileLedger {
     pub(super) delivered: u64,
     /// Of those, frames that were filled in.
     pub(super) lost: Tally,
+    /// Of those, frames that no annotation in the file speaks of (yet).
+    pub(super) not_annotated: u64,
 }
 
 impl FileLedger {

@@ -1,4 +1,4 @@
-//! The lossless recorder: BDF+C files, each with its JSON sidecar.
+//! The lossless recorder: BDF+C, EDF+C, CSV or raw files (`format`), each with its JSON sidecar.
 //!
 //! Codes go to the file exactly as they were converted. Blocks are frame-major and the file is channel-major, so one
 //! record (1 s) is put together in memory and written whole; the number of records in the header and, with every sync,
@@ -20,6 +20,7 @@
 //! What is deliberately absent: starting and stopping, retrying, queues. `record-disk` drives this with blocks from the
 //! packed ring, and decides nothing else.
 
+mod bids;
 mod clock;
 mod companions;
 mod describe;
@@ -27,26 +28,31 @@ mod events;
 mod file;
 mod finisher;
 mod header;
+mod journal;
 mod ledger;
 mod names;
+mod opening;
 mod pending;
 mod plan;
 mod record;
 mod recording;
 mod repair;
 mod retain;
+mod scan;
 mod sidecar;
 mod status;
 mod template;
+mod unaccounted;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+pub use bids::folders;
 pub use companions::{Summing, complete};
-pub(crate) use events::Events;
 pub use finisher::lowest_priority;
-pub use names::{Names, PART_ENDING};
+pub use names::Names;
 pub(crate) use names::{exists, rename};
+pub(crate) use pending::GAP_TEXT;
 pub use plan::{ANNOTATION_SAMPLES, RECORD_BYTES_MAX, RecordPlan, record_plan};
 pub use repair::{RepairError, Repaired, repair};
 pub use retain::{Keep, Retainer};
@@ -56,10 +62,12 @@ pub use template::FileName;
 use self::file::Space;
 use self::finisher::Finisher;
 use self::ledger::reconcile;
-use self::recording::{Opening, Recording};
+use self::opening::Opening;
+use self::recording::Recording;
 use self::sidecar::Neighbour;
 use super::{PackedBlock, Progress, RawSink, SinkError};
 use crate::block::{Head, Marker, Stream, Tally};
+use crate::format::{FileFormat, Values};
 
 /// What all recordings of one run have in common.
 #[derive(Debug, Clone)]
@@ -70,6 +78,10 @@ pub struct RecorderPlan {
     pub stream: Stream,
     /// Chips that put a status word into every frame.
     pub n_chips: usize,
+    /// The format of the files.
+    pub format: FileFormat,
+    /// What a row holds, where that is CSV.
+    pub values: Values,
     /// What the files are called.
     pub file_name: FileName,
     /// When another file begins.
@@ -113,19 +125,19 @@ pub struct About {
 /// Whether a recorder can be made for `stream` from `n_chips` chips, without making one.
 ///
 /// # Errors
-/// As [`BdfRecorder::new`].
-pub fn check(stream: &Stream, n_chips: usize) -> Result<(), SinkError> {
-    shape(stream, n_chips).map(drop)
+/// As [`FileRecorder::new`].
+pub fn check(stream: &Stream, n_chips: usize, format: FileFormat) -> Result<(), SinkError> {
+    shape(stream, n_chips, format).map(drop)
 }
 
-fn shape(stream: &Stream, n_chips: usize) -> Result<RecordPlan, SinkError> {
-    header::check(stream, n_chips)?;
+fn shape(stream: &Stream, n_chips: usize, format: FileFormat) -> Result<RecordPlan, SinkError> {
+    header::check(stream, n_chips, format)?;
     record_plan(stream.rate_hz, stream.n_channels() + n_chips).map_err(SinkError::Format)
 }
 
-/// Writes BDF+C recordings, one at a time.
+/// Writes recordings, one at a time.
 #[derive(Debug)]
-pub struct BdfRecorder {
+pub struct FileRecorder {
     plan: RecorderPlan,
     shape: RecordPlan,
     about: About,
@@ -145,17 +157,17 @@ pub struct BdfRecorder {
 /// Markers that are kept while no recording is open; the oldest go first.
 const EARLY_MAX: usize = 4096;
 
-impl BdfRecorder {
+impl FileRecorder {
     /// A recorder for `plan.stream`. Touches no file.
     ///
     /// # Errors
     /// [`SinkError::Format`] when the stream does not fit BDF: more than 24 bits, a rate that no record holds in whole
     /// frames, a range without width, more than 9998 signals.
-    pub fn new(plan: RecorderPlan) -> Result<BdfRecorder, SinkError> {
-        let shape = shape(&plan.stream, plan.n_chips)?;
+    pub fn new(plan: RecorderPlan) -> Result<FileRecorder, SinkError> {
+        let shape = shape(&plan.stream, plan.n_chips, plan.format)?;
         header::warn(&plan.stream, plan.n_chips, &shape);
         let finisher = Finisher::new(plan.dir.clone(), plan.keep);
-        Ok(BdfRecorder {
+        Ok(FileRecorder {
             finisher,
             plan,
             shape,
@@ -283,7 +295,7 @@ impl BdfRecorder {
     }
 }
 
-impl RawSink for BdfRecorder {
+impl RawSink for FileRecorder {
     fn open(&mut self, first: &Head) -> Result<(), SinkError> {
         if self.active.is_some() {
             return Err(SinkError::Format("a recording is already open".to_owned()));
@@ -357,11 +369,16 @@ impl RawSink for BdfRecorder {
         self.about = about;
     }
 
+    fn look(&mut self) {
+        // Too little of it is told when somebody asks for a recording.
+        drop(self.space());
+    }
+
     fn progress(&self) -> Progress {
         let mut progress = self.finished.clone();
         if let Some(recording) = &self.active {
             progress.frames_delivered += recording.on_disk().delivered;
-            progress.bytes += recording.data().n_bytes();
+            progress.bytes += recording.data().bytes_on_disk();
             progress.file = Some(recording.data().path().to_owned());
             progress.free_bytes = recording.free_bytes();
             progress.markers_waiting = recording.markers_waiting();

@@ -1,5 +1,5 @@
-//! Where the files of a recording stand: `NAME.part.bdf` and `NAME.part.json` until it is finished, then `NAME.bdf` and
-//! `NAME.json`, with `NAME_channels.tsv` and `NAME_events.tsv` beside them.
+//! Where the files of a recording stand: `NAME.part.bdf` (or another format's ending) and `NAME.part.json` until it is
+//! finished, then `NAME.bdf` and `NAME.json`, with `NAME_channels.tsv` and `NAME_events.tsv` beside them.
 //!
 //! The order of the end is thought through for a power cut after every step. What the files hold is on the disk before
 //! any is renamed. The sidecar gets its name first and the data last, so that whoever sees `NAME.bdf` sees a whole
@@ -18,26 +18,44 @@ use std::time::Duration;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 
+use super::bids;
+use crate::format::FileFormat;
 use crate::sink::SinkError;
 
-/// The ending of a data file in work: readers open it by the last part.
-pub const PART_ENDING: &str = ".part.bdf";
+/// What stands before the ending of a data file in work: readers open it by the last part.
+const PART: &str = ".part";
 
 /// A folder and the name of a recording in it, without any ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     dir: PathBuf,
     base: OsString,
+    format: FileFormat,
 }
 
 impl Names {
-    /// The names of the recording whose data file is at `path`, finished or not. `None` where it does not end in `.bdf`.
+    /// The names of the recording whose data file is at `path`, finished or not. `None` where it does not end as one of the
+    /// formats.
     #[must_use]
     pub fn of(path: &Path) -> Option<Names> {
-        let name = path.file_name()?.as_bytes();
-        let base = name.strip_suffix(PART_ENDING.as_bytes()).or_else(|| name.strip_suffix(b".bdf"))?;
+        let format = FileFormat::of(path)?;
+        let name = path.file_stem()?.as_bytes();
+        let base = name.strip_suffix(PART.as_bytes()).unwrap_or(name);
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
-        (!base.is_empty()).then(|| Names { dir, base: OsStr::from_bytes(base).to_owned() })
+        (!base.is_empty()).then(|| Names { dir, base: OsStr::from_bytes(base).to_owned(), format })
+    }
+
+    /// The format of the data file.
+    #[must_use]
+    pub fn format(&self) -> FileFormat {
+        self.format
+    }
+
+    /// Whether a sidecar speaks of the data file of these names: one of another format may lie beside it. Those of the first
+    /// versions do not say it, and stand beside BDF.
+    #[must_use]
+    pub fn are_spoken_of(&self, sidecar: &serde_json::Value) -> bool {
+        sidecar["format"].as_str().unwrap_or(FileFormat::Bdf.ending()) == self.format.ending()
     }
 
     /// The folder.
@@ -49,7 +67,7 @@ impl Names {
     /// The data file in work.
     #[must_use]
     pub fn part_data(&self) -> PathBuf {
-        self.with(PART_ENDING)
+        self.with(&format!("{PART}.{}", self.format.ending()))
     }
 
     /// The sidecar in work.
@@ -58,10 +76,16 @@ impl Names {
         self.with(".part.json")
     }
 
+    /// What is known of the markers of a file whose table of events was not made yet.
+    #[must_use]
+    pub fn part_markers(&self) -> PathBuf {
+        self.with(".part.jsonl")
+    }
+
     /// The finished data file.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.with(".bdf")
+        self.with(&format!(".{}", self.format.ending()))
     }
 
     /// The finished sidecar.
@@ -82,10 +106,16 @@ impl Names {
         self.table("_events.tsv")
     }
 
+    /// What the table of events says, column by column.
+    #[must_use]
+    pub fn events_described(&self) -> PathBuf {
+        self.table("_events.json")
+    }
+
     /// The finished data file's name without the folder, for people and sidecars.
     #[must_use]
     pub fn file_name(&self) -> String {
-        format!("{}.bdf", self.base.to_string_lossy())
+        format!("{}.{}", self.base.to_string_lossy(), self.format.ending())
     }
 
     /// Gives both files their finished names; others (`-2`, `-3` ...) where those are taken. The caller has brought what
@@ -95,10 +125,10 @@ impl Names {
     /// When the system refuses; each file then has its name in work or its finished one.
     pub fn finish(&self) -> io::Result<Names> {
         for to in self.candidates() {
-            if exists(&to.data()) {
+            if exists(&to.data()) || (to != *self && exists(&to.part_markers())) {
                 continue;
             }
-            let sidecar = self.part_sidecar();
+            let (markers, sidecar) = (self.part_markers(), self.part_sidecar());
             let has_sidecar = exists(&sidecar);
             if has_sidecar {
                 match rename(&sidecar, &to.sidecar()) {
@@ -108,8 +138,16 @@ impl Names {
             } else if to != *self && exists(&to.sidecar()) {
                 continue;
             }
+            // Before the data: the table of events is made of it by whoever sees those finished.
+            let has_markers = to != *self && exists(&markers);
+            if has_markers {
+                rename(&markers, &to.part_markers())?;
+            }
             match rename(&self.part_data(), &to.data()) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && has_sidecar => {
+                    if has_markers {
+                        rename(&to.part_markers(), &markers)?;
+                    }
                     rename(&to.sidecar(), &sidecar)?;
                     continue;
                 }
@@ -123,11 +161,7 @@ impl Names {
 
     /// These names, then those with a number.
     fn candidates(&self) -> impl Iterator<Item = Names> {
-        let numbered = |n: u32| {
-            let mut base = self.base.clone();
-            base.push(format!("-{n}"));
-            Names { dir: self.dir.clone(), base }
-        };
+        let numbered = |n| Names { dir: self.dir.clone(), base: bids::numbered(&self.base, n), format: self.format };
         std::iter::once(self.clone()).chain((2..100_000).map(numbered))
     }
 
@@ -148,11 +182,18 @@ impl Names {
 
 /// A new pair of files in `dir`, data and sidecar, in work, called `base` or with a number; never one that exists, nor one
 /// whose finished name is taken. The data file is locked, so that `recover` leaves it alone for as long as this process lives.
-pub(super) fn create(dir: &Path, base: &str) -> Result<(Names, [File; 2]), SinkError> {
+pub(super) fn create(dir: &Path, base: &str, format: FileFormat) -> Result<(Names, [File; 2]), SinkError> {
     let io = |path: &Path, source| SinkError::Io { what: "cannot create", path: path.to_owned(), source };
     let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    for names in (Names { dir: dir.to_owned(), base: base.into() }).candidates() {
-        let taken = [names.data(), names.sidecar(), names.channels(), names.events()];
+    for names in (Names { dir: dir.to_owned(), base: base.into(), format }).candidates() {
+        let taken = [
+            names.data(),
+            names.sidecar(),
+            names.channels(),
+            names.events(),
+            names.events_described(),
+            names.part_markers(),
+        ];
         if taken.iter().any(|path| exists(path)) {
             continue;
         }
@@ -245,7 +286,7 @@ mod tests {
         let bids = Names::of(Path::new("sub-1_task-x_eeg.bdf")).expect("ends in .bdf");
         assert_eq!((bids.channels(), bids.dir()), ("sub-1_task-x_channels.tsv".into(), Path::new(".")));
         assert_eq!(
-            ["a.edf", ".bdf", ".part.bdf", "a.json"].map(|path| Names::of(Path::new(path))),
+            ["a.txt", ".bdf", ".part.bdf", "a.json"].map(|path| Names::of(Path::new(path))),
             [None, None, None, None]
         );
     }
@@ -255,7 +296,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let taken = ["a.bdf", "a-2.json", "a-3.part.json", "a-4_events.tsv"];
         taken.iter().for_each(|name| std::fs::write(dir.path().join(name), name).expect("writes"));
-        let (names, _files) = create(dir.path(), "a").expect("creates");
+        let (names, _files) = create(dir.path(), "a", FileFormat::Bdf).expect("creates");
         assert_eq!(names.part_data(), dir.path().join("a-5.part.bdf"));
         assert_eq!(listing(dir.path()).len(), 6);
         for name in taken {
@@ -266,7 +307,7 @@ mod tests {
     #[test]
     fn a_finished_name_that_was_taken_meanwhile_is_not_replaced() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (names, _files) = create(dir.path(), "a").expect("creates");
+        let (names, _files) = create(dir.path(), "a", FileFormat::Bdf).expect("creates");
         std::fs::write(dir.path().join("a.bdf"), "mine").expect("writes");
         std::fs::write(dir.path().join("a-2.json"), "mine").expect("writes");
         assert_eq!(names.finish().expect("renames").data(), dir.path().join("a-3.bdf"));
@@ -276,7 +317,7 @@ mod tests {
     #[test]
     fn a_recording_in_work_is_locked() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (names, files) = create(dir.path(), "a").expect("creates");
+        let (names, files) = create(dir.path(), "a", FileFormat::Bdf).expect("creates");
         let other = File::open(names.part_data()).expect("opens");
         assert_eq!(lock(&other).expect_err("held").kind(), ErrorKind::WouldBlock);
         drop(files);

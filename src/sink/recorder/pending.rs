@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 
+use super::journal::onset_ns;
 use crate::block::{Marker, Stream};
 use crate::edf::{Annotation, TalArea};
 
 /// What MNE calls a span that was not acquired; it leaves `BAD` spans out of its analyses.
-pub(super) const GAP_TEXT: &str = "BAD_ACQ_SKIP";
+pub(crate) const GAP_TEXT: &str = "BAD_ACQ_SKIP";
 
 /// Markers and gaps that may wait, each. A record holds at least two markers of 512 bytes and some thirty gaps.
 pub(super) const WAITING_MAX: usize = 65_536;
@@ -94,9 +95,7 @@ impl Pending {
             self.annotated_end = start.saturating_add(n_frames);
         }
         while let Some(marker) = self.markers.front() {
-            let frame_ns = stream.duration_ns(marker.frame.abs_diff(self.first_frame));
-            let frame_ns = if marker.frame < self.first_frame { -frame_ns } else { frame_ns };
-            let onset_ns = frame_ns.saturating_add(marker.offset_ns);
+            let onset_ns = onset_ns(marker, stream, self.first_frame);
             // In the order of arrival, hence a copy for as long as it takes to write it.
             let (duration_ns, text) = (marker.duration_ns, marker.text.clone());
             if !area.push(&Annotation { onset_ns, duration_ns, text }) {
@@ -138,7 +137,7 @@ mod tests {
         let channels = vec![Channel::microvolts_24_bit("Fp1", 1.0)];
         let stream = Stream { rate_hz: 1000.0, channels, block_frames_max: 1, ratio: 1, delay_s: 0.0 };
         let mut pending = Pending::default();
-        let marker = |offset_ns| Marker { frame: 0, offset_ns, duration_ns: None, text: "x".repeat(40) };
+        let marker = |offset_ns| Marker { frame: 0, offset_ns, text: "x".repeat(40), ..Marker::default() };
         (0..3).for_each(|n| pending.marker(marker(n)));
         pending.gap(500, 250);
         pending.gap(1000, 5000);
@@ -157,7 +156,7 @@ mod tests {
     fn markers_are_bounded() {
         let mut pending = Pending::default();
         for n in 0..WAITING_MAX as i64 + 7 {
-            pending.marker(Marker { frame: 0, offset_ns: n, duration_ns: None, text: String::new() });
+            pending.marker(Marker { offset_ns: n, ..Marker::default() });
         }
         assert_eq!(pending.markers_dropped(), 7);
     }

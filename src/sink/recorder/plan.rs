@@ -1,5 +1,6 @@
 //! How long a data record is. Pure.
 
+use super::Rotate;
 use crate::edf::nearest_in;
 
 /// Records stay under this: EDFlib's limit for BDF.
@@ -7,6 +8,9 @@ pub const RECORD_BYTES_MAX: usize = 15 << 20;
 
 /// Samples of the annotation signal in every record.
 pub const ANNOTATION_SAMPLES: usize = 512;
+
+/// Another file begins before; a few are left of what the format counts (99,999,999) for annotations that wait at the end.
+const RECORDS_MAX: u64 = 99_900_000;
 
 /// Bytes per sample.
 pub(super) const SAMPLE_BYTES: usize = 3;
@@ -97,6 +101,14 @@ fn exact(rate_hz: f64, n_frames: usize) -> Option<RecordPlan> {
     let duration_text = nearest_in(8, rounded_s)?;
     let duration_ns = crate::edf::parse_ns(&duration_text)?;
     Some(RecordPlan { n_frames, duration_text, duration_ns })
+}
+
+/// Records of one file, each of `record_s`: by the limit of time and of the format, whichever comes first. Counted in frames,
+/// so that no clock that is set moves it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; the cast saturates")]
+pub(super) fn records_max(rotate: &Rotate, record_s: f64) -> u64 {
+    let by_time = if rotate.every_s > 0.0 { (rotate.every_s / record_s).round() as u64 } else { u64::MAX };
+    by_time.clamp(1, RECORDS_MAX)
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is clamped by the caller")]

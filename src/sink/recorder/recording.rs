@@ -4,15 +4,18 @@ use jiff::tz::TimeZone;
 
 use super::clock::ClockPairs;
 use super::file::{self, DataFile, Space};
+use super::journal::Journal;
 use super::ledger::FileLedger;
 use super::names::{self, Names};
+use super::opening::Opening;
 use super::pending::Pending;
-use super::plan::RecordPlan;
+use super::plan::records_max;
 use super::record::Record;
 use super::sidecar::{Changing, Neighbour, Sidecar};
-use super::{About, RecorderPlan, describe, header};
+use super::{describe, header};
 use crate::block::{Head, Marker, Stream, Tally};
 use crate::edf::TalArea;
+use crate::format;
 use crate::sink::{PackedBlock, SinkError};
 
 /// A long gap looks at the free space each time it has written this much, because nobody else can meanwhile.
@@ -24,9 +27,6 @@ const PUT_OFF_RECORDS: u64 = 60;
 /// The header counts as many.
 const FORMAT_RECORDS_MAX: u64 = 99_999_999;
 
-/// Another file begins before; a few are left for annotations that wait at the end.
-const RECORDS_MAX: u64 = 99_900_000;
-
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Recording {
@@ -37,51 +37,29 @@ pub(super) struct Recording {
     sidecar: Sidecar,
     record: Record,
     pending: Pending,
+    journal: Journal,
     clock: ClockPairs,
     first_frame: u64,
     /// The index that the next block should start with.
     next_frame: u64,
     /// The account of all that was given, the record in work included.
     taken: FileLedger,
-    /// The account of the records in the file: what the sidecar may speak of.
+    /// The account of the records that were written to the file.
+    written: FileLedger,
+    /// The account of those that a sync brought to the disk: what is delivered, and what the sidecar speaks of.
     on_disk: FileLedger,
     /// With this many records another file begins.
     records_max: u64,
+    /// Before it has more bytes another file begins; 0: no limit.
+    bytes_max: u64,
+    /// Whether the last record is filled up.
+    is_padded: bool,
     frames_end: Option<u64>,
     space: Space,
     /// Why the recording cannot go on, once that is known.
     ending: Option<String>,
     /// A gap was left unfinished for want of space: later frames would stand at the wrong place.
     broken_off: bool,
-}
-
-/// What is known of a file before it is made.
-#[derive(Debug)]
-pub(super) struct Opening<'a> {
-    pub(super) plan: &'a RecorderPlan,
-    pub(super) shape: &'a RecordPlan,
-    pub(super) about: &'a About,
-    /// Its first frame, and the edge of a later one.
-    pub(super) first: Head,
-    /// Counts the files of a recording, from 1.
-    pub(super) part: u64,
-    /// The one before it.
-    pub(super) previous: Option<Neighbour>,
-    pub(super) space: Space,
-}
-
-impl Opening<'_> {
-    /// The UTC of the first frame. The head speaks of the block's last edge; the file begins with its first.
-    fn utc_ns(&self) -> u64 {
-        let n_frames = (self.first.n_frames as u64).saturating_sub(1);
-        self.first.edge_utc_ns.saturating_sub(self.plan.stream.duration_ns(n_frames).unsigned_abs())
-    }
-
-    /// Reserves the names.
-    pub(super) fn create(&self) -> Result<(Names, [std::fs::File; 2]), SinkError> {
-        let base = self.plan.file_name.render(self.about, self.utc_ns(), self.part);
-        names::create(&self.space.dir, &base)
-    }
 }
 
 impl Recording {
@@ -97,19 +75,19 @@ impl Recording {
         let header = header::header(plan, shape, start, &about.subject);
         let mut constant = describe::describe(plan, about, first.first_frame, utc_ns);
         constant.extend(describe::place(part, previous.as_ref()));
+        let writer = format::writer(plan.format, &header, 0, plan.values)
+            .map_err(|error| SinkError::Format(error.to_string()))?;
         let before = stream.channels.iter().map(|channel| 0.clamp(channel.digital_min, channel.digital_max));
         let record = Record::new(shape.n_frames, before, plan.n_chips);
 
         let [data, sidecar] = files;
-        let clock = ClockPairs::new(stream.rate_hz);
-        let pending = Pending::new(first.first_frame);
-        let made = DataFile::new(data, &names.part_data(), &header).and_then(|data| {
+        let (clock, pending) = (ClockPairs::new(stream.rate_hz), Pending::new(first.first_frame));
+        let made = DataFile::new(data, &names.part_data(), writer).and_then(|mut data| {
             let ledger = FileLedger::default();
             let changing = Changing {
                 state: "recording",
                 n_records: 0,
                 ledger: &ledger,
-                not_annotated: 0,
                 markers_dropped: 0,
                 measured_rate_hz: None,
                 rate_hz: stream.rate_hz,
@@ -120,16 +98,20 @@ impl Recording {
             let sidecar = Sidecar::new(sidecar, &names.part_sidecar(), &constant, &changing)?;
             data.sync()?;
             sidecar.sync()?;
-            file::sync_dir(&space.dir)?;
+            file::sync_dir(names.dir())?;
             Ok((data, sidecar))
         });
         let (data, sidecar) = made.inspect_err(|_| {
             names::remove(&names.part_data());
             names::remove(&names.part_sidecar());
         })?;
+        let record_s = shape.n_frames as f64 / stream.rate_hz;
         Ok(Recording {
             record_duration_ns: shape.duration_ns,
-            records_max: records_max(plan, shape, &data),
+            records_max: records_max(&plan.rotate, record_s),
+            bytes_max: plan.rotate.bytes,
+            is_padded: plan.format.is_edf(),
+            journal: Journal::new(names.part_markers()),
             names,
             data,
             sidecar,
@@ -139,6 +121,7 @@ impl Recording {
             first_frame: first.first_frame,
             next_frame: first.first_frame,
             taken: FileLedger::default(),
+            written: FileLedger::default(),
             on_disk: FileLedger::default(),
             frames_end: None,
             space,
@@ -170,20 +153,28 @@ impl Recording {
 
     /// Frames until another file begins.
     pub(super) fn frames_left(&self) -> u64 {
-        let n_records = self.records_max.saturating_sub(self.data.n_records());
+        let mut n_records = self.records_max.saturating_sub(self.data.n_records());
+        if self.bytes_max > 0 {
+            let by_size = self.bytes_max.saturating_sub(self.data.n_bytes()) / self.data.record_bytes_max().max(1);
+            // A file holds at least one record, and goes on with the one in work.
+            let in_work = u64::from(self.data.n_records() == 0 || self.record.n_filled() > 0);
+            n_records = n_records.min(by_size.max(in_work));
+        }
         n_records.saturating_mul(self.record.n_frames() as u64).saturating_sub(self.record.n_filled() as u64)
     }
 
-    /// Ends the file at the next record boundary; one without a frame goes on.
+    /// Ends the file at the next record boundary; one without a frame has its first record before it.
     pub(super) fn rotate(&mut self) {
-        if self.taken.frames > 0 {
-            self.records_max = self.data.n_records() + u64::from(self.record.n_filled() > 0);
-        }
+        self.records_max = (self.data.n_records() + u64::from(self.record.n_filled() > 0)).max(1);
     }
 
     /// Another file cannot begin now: it is tried again after a while.
     pub(super) fn put_off(&mut self) {
         self.records_max = (self.data.n_records() + PUT_OFF_RECORDS).max(self.records_max).min(FORMAT_RECORDS_MAX);
+        if self.bytes_max > 0 {
+            let bytes = PUT_OFF_RECORDS.saturating_mul(self.data.record_bytes_max());
+            self.bytes_max = self.bytes_max.max(self.data.n_bytes().saturating_add(bytes));
+        }
     }
 
     /// Appends the first `n_frames` of `codes`, at most [`Recording::frames_left`]. Returns the codes after them.
@@ -211,6 +202,7 @@ impl Recording {
 
     /// Notes a marker. One from before the first frame has a negative onset.
     pub(super) fn marker(&mut self, marker: Marker) {
+        self.journal.note(&marker, &self.stream, self.first_frame);
         self.pending.marker(marker);
     }
 
@@ -222,9 +214,18 @@ impl Recording {
     /// Brings the completed records and their account to the disk: the records first, so that the account never
     /// speaks of more than there is.
     pub(super) fn sync(&mut self) -> Result<(), SinkError> {
-        self.data.sync()?;
+        self.settle()?;
+        self.journal.sync();
         self.write_sidecar("recording", None)?;
         self.space.look().inspect_err(|error| self.ending = Some(reason(error)))
+    }
+
+    /// Brings the records to the disk: only then are their frames delivered. A sync that fails tells of pages which the
+    /// kernel could not write and has forgotten; the next one would succeed without them.
+    fn settle(&mut self) -> Result<(), SinkError> {
+        self.data.sync()?;
+        self.on_disk = self.written;
+        Ok(())
     }
 
     /// Appends the gap at the end, completes the last record, writes what is still waiting, finishes both files and gives
@@ -238,17 +239,19 @@ impl Recording {
             Some(_) => self.pending.take_later(self.next_frame),
             None => self.pending.release(),
         };
-        if self.has_more() {
+        if self.has_more() && self.is_padded {
             // Whoever finds the file with its padding and without its last word must know what is padding.
             self.frames_end = Some(self.taken.frames);
-            self.data.sync()?;
+            self.settle()?;
             self.write_sidecar("recording", None)?;
         }
         while self.has_more() {
-            self.record.repeat(u64::MAX);
+            if self.is_padded {
+                self.record.repeat(u64::MAX);
+            }
             self.complete_record()?;
         }
-        self.data.sync()?;
+        self.settle()?;
         let state = self.ending.take().map_or_else(|| "complete".to_owned(), |reason| format!("ended: {reason}"));
         self.write_sidecar(&state, next)?;
         self.rename()?;
@@ -257,35 +260,37 @@ impl Recording {
 
     /// Whether records are due at the end. EDFlib refuses a file without records, so there is one even where there is no frame.
     fn has_more(&self) -> bool {
-        self.record.n_filled() > 0 || !self.pending.is_empty() || self.data.n_records() == 0
+        self.record.n_filled() > 0 || !self.pending.is_empty() || (self.is_padded && self.data.n_records() == 0)
     }
 
     fn rename(&mut self) -> Result<(), SinkError> {
-        let named = self.names.finish();
         let io = |source| SinkError::Io { what: "cannot rename", path: self.names.part_data(), source };
-        self.names = named.map_err(io)?;
+        self.names = self.names.finish().map_err(io)?;
         self.data.renamed(self.names.data());
         Ok(())
     }
 
-    /// Leaves the files readable after the disk refused: the account ends with the last whole record.
+    /// Leaves the files readable after the disk refused: the account ends with the last record that is on the disk for
+    /// certain. Of whole records that were only written, a sync decides.
     pub(super) fn give_up(&mut self, error: &SinkError) {
         // Each step matters even where the one before it fails.
         // What was filled up and did not reach the disk is no padding.
         self.frames_end = None;
-        for step in [
-            self.data.cut_torn_tail(),
-            self.data.sync(),
-            self.write_sidecar(&format!("ended: {}", reason(error)), None),
-            self.rename(),
-        ] {
+        let is_certain = !matches!(error, SinkError::Io { what: file::CANNOT_SYNC, .. });
+        let settled =
+            self.data.cut_torn_tail().and_then(|()| if is_certain { self.settle() } else { self.data.cut_back() });
+        let kept = settled.or_else(|error| {
+            tracing::error!("while ending {}: {}", self.data.path().display(), reason(&error));
+            self.data.cut_back()
+        });
+        for step in [kept, self.write_sidecar(&format!("ended: {}", reason(error)), None), self.rename()] {
             if let Err(error) = step {
                 tracing::error!("while ending {}: {}", self.data.path().display(), reason(&error));
             }
         }
     }
 
-    /// The account of what stands in the file.
+    /// The account of what is on the disk.
     pub(super) fn on_disk(&self) -> &FileLedger {
         &self.on_disk
     }
@@ -354,9 +359,10 @@ impl Recording {
         let onset_ns = i64::try_from(self.data.n_records()).unwrap_or(i64::MAX).saturating_mul(self.record_duration_ns);
         let mut area = TalArea::new(self.record.annotations_mut(), onset_ns);
         self.pending.write_into(&mut area, &self.stream, self.first_frame + self.taken.frames);
-        self.data.append(self.record.bytes())?;
+        self.data.append(self.record.bytes(), self.record.n_filled())?;
         self.record.clear();
-        self.on_disk = self.taken;
+        let annotated = self.pending.annotated_before(self.taken.frames);
+        self.written = FileLedger { not_annotated: self.taken.lost.total().saturating_sub(annotated), ..self.taken };
         Ok(())
     }
 
@@ -364,9 +370,8 @@ impl Recording {
         let ledger = &self.on_disk;
         self.sidecar.write(&Changing {
             state,
-            n_records: self.data.n_records(),
+            n_records: self.data.n_on_disk(),
             ledger,
-            not_annotated: ledger.lost.total().saturating_sub(self.pending.annotated_before(ledger.frames)),
             markers_dropped: self.pending.markers_dropped(),
             measured_rate_hz: self.clock.measured_rate_hz(),
             rate_hz: self.stream.rate_hz,
@@ -378,23 +383,8 @@ impl Recording {
     }
 }
 
-/// Records of one file: by the limit of time, of size and of the format, whichever comes first. Counted in frames, so that
-/// no clock that is set moves it.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; the cast saturates")]
-fn records_max(plan: &RecorderPlan, shape: &RecordPlan, data: &DataFile) -> u64 {
-    let record_s = shape.n_frames as f64 / plan.stream.rate_hz;
-    let by_time = if plan.rotate.every_s > 0.0 { (plan.rotate.every_s / record_s).round() as u64 } else { u64::MAX };
-    let by_size = match plan.rotate.bytes {
-        0 => u64::MAX,
-        bytes => bytes.saturating_sub(data.header_bytes()) / data.record_bytes().max(1),
-    };
-    by_time.min(by_size).clamp(1, RECORDS_MAX)
-}
-
 /// An error and what caused it, in one line.
 fn reason(error: &SinkError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+    let source = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
+    format!("{error}{source}")
 }

@@ -18,16 +18,18 @@ use serde_json::{Map, Value, json};
 use super::companions::each_annotation;
 use super::names::{Names, exists, lock, rename};
 use super::pending::GAP_TEXT;
+use super::scan::Scan;
 use super::sidecar::{Parts, layout};
+use super::unaccounted::{appended_without_account, without_account};
 use super::{describe, ledger};
-use crate::edf::{Header, Signal, TalArea, parse_tals};
+use crate::edf::{Header, Lists, Signal, TalArea};
 
 /// The number of records in the header: where, and how long.
-const COUNT_AT: u64 = 236;
-const COUNT_BYTES: usize = 8;
+pub(super) const COUNT_AT: u64 = 236;
+pub(super) const COUNT_BYTES: usize = 8;
 
 /// What eight characters can count.
-const RECORDS_MAX: u64 = 99_999_999;
+pub(super) const RECORDS_MAX: u64 = 99_999_999;
 
 /// What a file system loses at once.
 const PAGE_BYTES: u64 = 4096;
@@ -66,7 +68,7 @@ pub enum RepairError {
     },
 }
 
-fn refused(what: &'static str) -> impl FnOnce(io::Error) -> RepairError {
+pub(super) fn refused(what: &'static str) -> impl FnOnce(io::Error) -> RepairError {
     move |source| RepairError::Io { what, source }
 }
 
@@ -76,7 +78,8 @@ fn refused(what: &'static str) -> impl FnOnce(io::Error) -> RepairError {
 /// # Errors
 /// [`RepairError`]; the file is then no worse than before.
 pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairError> {
-    let names = Names::of(path).ok_or(RepairError::Damaged("its name does not end in .bdf".to_owned()))?;
+    let names =
+        Names::of(path).ok_or(RepairError::Damaged("its name does not end in .bdf, .edf, .csv or .raw".to_owned()))?;
     let is_part = path == names.part_data();
     let opened = OpenOptions::new().read(true).write(true).open(path);
     let data = match opened {
@@ -92,24 +95,35 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
         return Ok(None);
     }
     let sidecar = sidecar_of(&names, is_part).map_err(refused("cannot rename its sidecar"))?;
-    let parts =
-        sidecar.as_deref().map_or(Ok(Parts::default()), |path| super::sidecar::read(path).map(|text| Parts::of(&text)));
-    let mut parts = parts.map_err(refused("cannot read its sidecar"))?;
+    let mut parts = match sidecar.as_deref().map(super::sidecar::read) {
+        Some(Ok(text)) => Parts::of(&text),
+        // What is none of ours is as good as torn.
+        Some(Err(error)) if error.kind() == ErrorKind::InvalidData => Parts::default(),
+        Some(Err(error)) => return Err(refused("cannot read its sidecar")(error)),
+        None => Parts::default(),
+    };
     let file_bytes = data.metadata().map_err(refused("cannot see its size"))?.len();
     if file_bytes == 0 && is_part && sidecar.as_deref().is_none_or(|path| path.metadata().is_ok_and(|of| of.len() == 0))
     {
         return empty(names, sidecar, is_named);
     }
-    let constant = parts.constant.take().filter(|constant| constant["first_frame"].is_u64());
+    let constant = parts.constant.take().filter(|constant| constant.get("first_frame").is_some_and(Value::is_u64));
+    // A sidecar of the same name may speak of a file of another format.
+    let constant = constant.filter(|constant| names.are_spoken_of(&Value::Object(constant.clone())));
     if constant.is_none() && !is_part && !is_named {
         return Err(RepairError::Foreign);
     }
-    let header = header_of(&data)?;
+    let scan = match names.format().is_edf() {
+        true => None,
+        false => Some(Scan::of(&data, names.format())?),
+    };
+    let header = scan.as_ref().map_or_else(|| header_of(&data), |scan| Ok(scan.header.clone()))?;
     let Some(constant) = constant else {
         let is_ours = is_part && header.recording.contains("biosigd_");
-        return match is_ours || is_named {
-            true => without_account(&names, &data, &header, file_bytes, is_part),
-            false => Err(RepairError::Foreign),
+        return match (is_ours || is_named, &scan) {
+            (false, _) => Err(RepairError::Foreign),
+            (true, Some(scan)) => appended_without_account(&names, &data, scan, is_part),
+            (true, None) => without_account(&names, &data, &header, file_bytes, is_part),
         };
     };
     let mut first = parts.first.take().unwrap_or_default();
@@ -120,13 +134,20 @@ pub fn repair(path: &Path, is_named: bool) -> Result<Option<Repaired>, RepairErr
     }
     let spoken = first.get("records").and_then(Value::as_u64).unwrap_or(0);
     let is_same_boot = constant.get("boot_id").is_none_or(|id| *id == json!(describe::boot_id()));
-    let n_whole = header.records_in(file_bytes);
-    let n_records =
-        believed(&data, &header, spoken.min(n_whole), n_whole, is_same_boot).map_err(refused("cannot read it"))?;
     let mut lines = Vec::new();
-    settle(&data, &header, n_records, file_bytes, &mut lines)?;
-    if !is_over || spoken != n_records.max(1) {
-        let account = Account { header: &header, data: &data, n_records, spoken };
+    let (n_records, n_frames) = if let Some(scan) = &scan {
+        scan.settle(&data, Some(spoken), &mut lines)?;
+        (scan.n_records, scan.n_frames)
+    } else {
+        let n_whole = header.records_in(file_bytes);
+        let n_records = believed(&data, &header, spoken.min(n_whole), n_whole, is_same_boot);
+        let n_records = n_records.map_err(refused("cannot read it"))?;
+        settle(&data, &header, n_records, file_bytes, &mut lines)?;
+        (n_records, n_records.saturating_mul(record_frames(&header)))
+    };
+    let n_counted = if scan.is_some() { n_records } else { n_records.max(1) };
+    if !is_over || spoken != n_counted {
+        let account = Account { header: &header, data: &data, n_records, n_frames, n_counted, spoken };
         let lost = account.update(&mut first, &constant, is_same_boot).map_err(refused("cannot read it"))?;
         lines.extend(lost);
         let pairs = parts.clock_pairs.take().unwrap_or_else(|| json!([]));
@@ -181,16 +202,26 @@ fn header_of(data: &File) -> Result<Header, RepairError> {
 }
 
 /// How many records can be believed, of which the first `n_synced` are.
-fn believed(data: &File, header: &Header, n_synced: u64, n_whole: u64, is_same_boot: bool) -> io::Result<u64> {
+pub(super) fn believed(
+    data: &File,
+    header: &Header,
+    n_synced: u64,
+    n_whole: u64,
+    is_same_boot: bool,
+) -> io::Result<u64> {
     let record_bytes = header.record_bytes() as u64;
-    let mut record = vec![0; header.record_bytes()];
+    let mut record = vec![0; if n_synced < n_whole { header.record_bytes() } else { 0 }];
     for index in n_synced..n_whole {
         let at = header.header_bytes() + index * record_bytes;
         data.read_exact_at(&mut record, at)?;
         let area = header.signal_ranges().find(|(signal, _)| signal.is_annotations());
         let Some((_, range)) = area else { return Ok(n_whole) };
         let due_ns = header.record_duration_ns().saturating_mul(i64::try_from(index).unwrap_or(i64::MAX));
-        if parse_tals(&record[range], &mut Vec::new()).ok().flatten() != Some(due_ns) {
+        // All of them, because what follows the list that keeps the time may be torn.
+        let mut lists = Lists::of(&record[range]);
+        if lists.next().and_then(Result::ok).and_then(|(onset_ns, _)| onset_ns) != Some(due_ns)
+            || lists.any(|list| list.is_err())
+        {
             return Ok(index);
         }
         let to_page = usize::try_from(at.next_multiple_of(PAGE_BYTES) - at).unwrap_or(usize::MAX);
@@ -204,7 +235,7 @@ fn believed(data: &File, header: &Header, n_synced: u64, n_whole: u64, is_same_b
 }
 
 /// Puts count and length right; a file without a record gets one, because EDFlib opens none without.
-fn settle(
+pub(super) fn settle(
     data: &File,
     header: &Header,
     n_records: u64,
@@ -247,52 +278,21 @@ fn empty_record(header: &Header) -> Vec<u8> {
     record
 }
 
-/// A recording whose sidecar is missing or torn beyond use: only what is certain from the file itself.
-fn without_account(
-    names: &Names,
-    data: &File,
-    header: &Header,
-    file_bytes: u64,
-    is_part: bool,
-) -> Result<Option<Repaired>, RepairError> {
-    let n_whole = header.records_in(file_bytes);
-    let mut lines = vec!["no usable sidecar: nobody says what should be in the file".to_owned()];
-    if is_part {
-        let n_records = believed(data, header, 0, n_whole, false).map_err(refused("cannot read it"))?;
-        settle(data, header, n_records, file_bytes, &mut lines)?;
-        let torn = names.part_sidecar();
-        if exists(&torn) {
-            let kept = names.part_data().with_extension("json.torn");
-            rename(&torn, &kept).map_err(refused("cannot rename its sidecar"))?;
-            lines.push(format!("what is left of the sidecar is {}", kept.display()));
-        }
-        let names = names.finish().map_err(refused("cannot rename it"))?;
-        return Ok(Some(Repaired { names, lines }));
-    }
-    match header.n_records {
-        Some(n_records) if n_records <= n_whole => Ok(None),
-        _ if n_whole == 0 || n_whole > RECORDS_MAX => {
-            Err(RepairError::Damaged("it holds no whole record, or more than a header can count".to_owned()))
-        }
-        // A count that was never written, or speaks of more than there is: what is there is counted, and none of it removed.
-        _ => {
-            let count = format!("{n_whole:<COUNT_BYTES$}");
-            let written = data.write_all_at(count.as_bytes(), COUNT_AT).and_then(|()| data.sync_all());
-            written.map_err(refused("cannot write it"))?;
-            lines
-                .push(format!("the header now counts the {n_whole} whole records that are there; nothing was removed"));
-            Ok(Some(Repaired { names: names.clone(), lines }))
-        }
-    }
-}
-
 /// What the account of the file becomes.
 struct Account<'a> {
     header: &'a Header,
     data: &'a File,
     n_records: u64,
+    /// Frames in them, and records as the file counts them: a BDF or EDF file has at least one.
+    n_frames: u64,
+    n_counted: u64,
     /// Records of which the sidecar speaks.
     spoken: u64,
+}
+
+fn record_frames(header: &Header) -> u64 {
+    let data_signal = header.signals.iter().find(|signal| !Signal::is_annotations(signal));
+    data_signal.map_or(0, |signal| signal.samples_per_record as u64)
 }
 
 impl Account<'_> {
@@ -305,10 +305,8 @@ impl Account<'_> {
         is_same_boot: bool,
     ) -> io::Result<Vec<String>> {
         let number = |value: Option<&Value>| value.and_then(Value::as_u64);
-        let data_signal = self.header.signals.iter().find(|signal| !Signal::is_annotations(signal));
-        let record_frames = data_signal.map_or(0, |signal| signal.samples_per_record as u64);
-        let rate_hz = record_frames as f64 / self.header.record_duration_s;
-        let mut frames = self.n_records * record_frames;
+        let rate_hz = record_frames(self.header) as f64 / self.header.record_duration_s;
+        let mut frames = self.n_frames;
         // The last record may be filled up.
         let end = number(first.get("frames_end"));
         frames = end.map_or(frames, |end| frames.min(end));
@@ -343,10 +341,9 @@ impl Account<'_> {
                 format!("{missing} records of {record_s} s that were there are lost, and what came after them")
             }
         };
-        at_most.truncate(200);
-        let n_records = self.n_records.max(1);
+        at_most = at_most.chars().take(200).collect();
         first.insert("state".to_owned(), json!(format!("recovered: {frames} frames from {first_frame}; {at_most}")));
-        first.insert("records".to_owned(), json!(n_records));
+        first.insert("records".to_owned(), json!(self.n_counted));
         first.insert("frames_written".to_owned(), json!(frames));
         first.insert("RecordingDuration".to_owned(), json!(frames as f64 / rate_hz));
         first.insert("gap_frames_not_annotated".to_owned(), json!(lost - annotated));

@@ -2,12 +2,12 @@
 //! sidecar with our ledger whose state is an end. Never one in work, never anything that a person put there.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::names::{Names, PART_ENDING};
+use super::names::Names;
 
 /// Files from before this instant (2024) were made by a clock that was not set: nobody knows how old they are.
 const CLOCK_UNSET: Duration = Duration::from_secs(1_704_067_200);
@@ -79,7 +79,8 @@ impl Retainer {
                 continue;
             }
             tracing::info!("removed {}, {} bytes, which {why} no longer keeps", data.display(), recording.bytes);
-            for path in [recording.names.channels(), recording.names.events(), recording.names.sidecar()] {
+            let names = &recording.names;
+            for path in [names.channels(), names.events(), names.events_described(), names.sidecar()] {
                 if let Err(error) = std::fs::remove_file(&path) {
                     if error.kind() != std::io::ErrorKind::NotFound {
                         tracing::warn!("cannot remove {}: {error}", path.display());
@@ -94,13 +95,15 @@ impl Retainer {
     /// The finished recordings of ours, the oldest first.
     fn list(&mut self) -> std::io::Result<Vec<Finished>> {
         let mut recordings = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
+        let folders = super::bids::folders(&self.dir)?;
+        // A folder of a subject that somebody removes meanwhile holds nothing.
+        let entries = folders.iter().flat_map(std::fs::read_dir).flatten();
+        for entry in entries {
             let path = entry?.path();
-            let is_part = path.as_os_str().as_encoded_bytes().ends_with(PART_ENDING.as_bytes());
-            let (Some(names), false) = (Names::of(&path), is_part) else { continue };
+            let Some(names) = Names::of(&path).filter(|names| path != names.part_data()) else { continue };
             // A link is somebody's; what it leads to is not in this folder.
             let Ok(metadata) = path.symlink_metadata() else { continue };
-            let ours = *self.ours.entry(path).or_insert_with(|| is_ours(&names.sidecar()));
+            let ours = *self.ours.entry(path).or_insert_with(|| is_ours(&names));
             if ours && metadata.is_file() {
                 recordings.push(Finished { names, modified: metadata.modified()?, bytes: metadata.len() });
             }
@@ -110,16 +113,21 @@ impl Retainer {
     }
 }
 
-fn is_ours(sidecar: &Path) -> bool {
-    let Ok(text) = super::sidecar::read(sidecar) else { return false };
+fn is_ours(names: &Names) -> bool {
+    let Ok(text) = super::sidecar::read(&names.sidecar()) else { return false };
     let Ok(sidecar) = serde_json::from_slice::<Value>(&text) else { return false };
     let state = sidecar["state"].as_str().unwrap_or_default();
     let is_over = state == "complete" || state.starts_with("ended") || state.starts_with("recovered");
-    is_over && sidecar["session"].is_string() && sidecar["ledger"]["recorder"]["expected"].is_u64()
+    is_over
+        && names.are_spoken_of(&sidecar)
+        && sidecar["session"].is_string()
+        && sidecar["ledger"]["recorder"]["expected"].is_u64()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn left(dir: &Path) -> Vec<String> {

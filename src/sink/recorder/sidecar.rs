@@ -6,13 +6,14 @@
 //! half, and any mixture of old and new pages is valid JSON.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use super::clock::{PAIRS_MAX, Pair};
+use super::file;
 use super::ledger::FileLedger;
 use crate::sink::SinkError;
 
@@ -20,7 +21,14 @@ use crate::sink::SinkError;
 const PAGE_BYTES: usize = 4096;
 
 /// The configuration and 9998 channels are in it, and it is smaller still.
-const SIDECAR_BYTES_MAX: u64 = 64 << 20;
+const SIDECAR_BYTES_MAX: u64 = 6 << 20;
+
+/// As above, of what its values take in memory: two bytes of JSON can be a value, eight a map. 9998 channels take 16 MB.
+const SIDECAR_HELD_MAX: usize = 24 << 20;
+
+/// What a value takes in a list that grows, and what a map takes beyond its values.
+const VALUE_BYTES: usize = 64;
+const MAP_BYTES: usize = 640;
 
 /// The most that a reason may take of the first page, in characters; JSON may make six bytes of one.
 const REASON_CHARACTERS_MAX: usize = 300;
@@ -40,8 +48,6 @@ pub(super) struct Changing<'a> {
     pub(super) n_records: u64,
     /// The account of those records.
     pub(super) ledger: &'a FileLedger,
-    /// Lost frames of those records that no annotation in the file speaks of (yet).
-    pub(super) not_annotated: u64,
     /// Markers for which there was no room.
     pub(super) markers_dropped: u64,
     /// Frames per second of the monotonic clock.
@@ -103,7 +109,7 @@ impl Sidecar {
 
     /// Brings it to the disk.
     pub(super) fn sync(&self) -> Result<(), SinkError> {
-        self.file.sync_data().map_err(|source| self.io("cannot sync", source))
+        file::sync(&self.file, &self.path)
     }
 
     fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<(), SinkError> {
@@ -155,10 +161,20 @@ impl Parts {
     }
 }
 
-/// The bytes of a sidecar; no more than one of ours has, whatever somebody put there.
+/// The bytes of a sidecar; no more than one of ours has, whatever somebody put there. More values than one of ours has are
+/// refused as invalid data.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(SIDECAR_BYTES_MAX).read_to_end(&mut bytes)?;
+    // A value comes after one of these, or is all there is.
+    let held = bytes.iter().map(|byte| match byte {
+        b'{' => MAP_BYTES,
+        b',' | b'[' | b':' => VALUE_BYTES,
+        _ => 0,
+    });
+    if held.sum::<usize>() > SIDECAR_HELD_MAX {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "it has more values than a sidecar of ours"));
+    }
     Ok(bytes)
 }
 
@@ -167,7 +183,7 @@ pub(super) fn patch(path: &Path, key: &str, value: Value) -> std::io::Result<()>
     let file = File::options().read(true).write(true).open(path)?;
     let mut bytes = vec![0; PAGE_BYTES];
     file.read_exact_at(&mut bytes, 0)?;
-    let mut first = Parts::of(&bytes).first.ok_or(std::io::ErrorKind::InvalidData)?;
+    let mut first = Parts::of(&bytes).first.ok_or(ErrorKind::InvalidData)?;
     first.insert(key.to_owned(), value);
     file.write_all_at(&page(format!("{{\n{}", members(&first))), 0)?;
     file.sync_data()
@@ -204,7 +220,7 @@ fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
         "frames_written": ledger.frames,
         "RecordingDuration": ledger.frames as f64 / changing.rate_hz,
         "measured_rate_hz": changing.measured_rate_hz,
-        "gap_frames_not_annotated": changing.not_annotated,
+        "gap_frames_not_annotated": changing.ledger.not_annotated,
         "markers_dropped": changing.markers_dropped,
         "frames_end": changing.frames_end,
         "next": changing.next.map(Neighbour::json),
@@ -238,7 +254,6 @@ mod tests {
             state: &"\u{1}".repeat(1000),
             n_records: u64::MAX,
             ledger: &ledger,
-            not_annotated: u64::MAX,
             markers_dropped: u64::MAX,
             measured_rate_hz: Some(-f64::MIN_POSITIVE),
             rate_hz: f64::MIN_POSITIVE,

@@ -3,10 +3,14 @@
 use jiff::tz::TimeZone;
 
 use super::About;
+use super::bids::check_folders;
 use super::file::timestamp;
 
 /// Characters of a name; with an ending such as `_channels.tsv` it stays below the 255 bytes of a file name.
 const BASE_CHARACTERS_MAX: usize = 200;
+
+/// Characters of a BIDS entity: with a subject and its session twice, once for the folders, a path stays below the limit.
+const ENTITY_CHARACTERS_MAX: usize = 30;
 
 /// What a template may hold in braces.
 const PLACES: [(&str, Place); 4] =
@@ -73,16 +77,22 @@ impl FileName {
             Piece::Text(text) => Some(text.as_str()),
             Piece::Place(_) => None,
         });
-        if let Some(other) = texts.flat_map(str::chars).find(|character| !is_allowed(*character)) {
+        if let Some(other) = texts.flat_map(str::chars).find(|c| !is_allowed(*c) && *c != '/') {
             return Err(format!("{other:?} may not stand in a file's name; letters, digits, -, _ and . may"));
         }
+        check_folders(template)?;
         if template.is_empty() || template.starts_with('.') || template.len() > 120 {
             return Err("it must have 1 to 120 characters, and no dot at the beginning".to_owned());
         }
         Ok(FileName(pieces))
     }
 
-    /// The name of the file that begins at `utc_ns`, without its ending.
+    /// Whether BIDS takes it for a recording of muscles.
+    pub(super) fn is_emg(&self) -> bool {
+        matches!(self.0.last(), Some(Piece::Text(text)) if text.ends_with("_emg"))
+    }
+
+    /// The name of the file that begins at `utc_ns`, without its ending; behind its folders, where the template has some.
     pub(super) fn render(&self, about: &About, utc_ns: u64, part: u64) -> String {
         let mut name = String::new();
         let mut swallow = false;
@@ -98,7 +108,8 @@ impl FileName {
                         Place::Subject => clean(&about.subject, 40),
                     };
                     if name.ends_with('-') {
-                        let value: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                        let value = value.chars().filter(char::is_ascii_alphanumeric);
+                        let value: String = value.take(ENTITY_CHARACTERS_MAX).collect();
                         name.push_str(if value.is_empty() { "X" } else { &value });
                         continue;
                     }
@@ -184,7 +195,8 @@ mod tests {
         let refused = |template: &str| FileName::parse(template).expect_err("refused");
         assert_eq!(refused("{nam}"), "there is no {nam}; known: {start}, {name}, {part}, {subject}");
         assert_eq!(refused("{name"), "a brace is not closed");
-        assert_eq!(refused("a/{name}"), "'/' may not stand in a file's name; letters, digits, -, _ and . may");
+        assert_eq!(refused("a:{name}"), "':' may not stand in a file's name; letters, digits, -, _ and . may");
+        assert!(refused("a/{name}").starts_with("folders are those of BIDS, such as "));
         for template in ["", ".{name}", &"x".repeat(121)] {
             assert_eq!(refused(template), "it must have 1 to 120 characters, and no dot at the beginning");
         }

@@ -5,6 +5,7 @@
 //! is `reinit`, all else is `missed`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::board::{Board, ReadMode};
@@ -18,10 +19,10 @@ use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
 use super::registers::Registers;
 use super::trouble::{ChipAccount, SILENCE_NS, Trouble};
-use super::wire::{Unwired, Wire};
+use super::wire::{UntilStopped, Unwired, Wire};
 use crate::block::{Cause, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
-use crate::source::{Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, SourceError};
+use crate::source::{ChipFault, Filled, MarkerOut, Opening, Pace, Signs, Slack, Source, SourceError};
 
 /// The longest wait for an edge before the loop turns, so that it can be seen to be alive and be told to stop.
 const TURN_NS: u64 = 100_000_000;
@@ -143,6 +144,7 @@ impl Ads1299 {
             Ok(Read::Frame(frame)) => {
                 self.failed_in_a_row = 0;
                 self.last_edge_ns = frame.at_ns;
+                self.signs.silent.store(false, Ordering::Relaxed);
                 return Some(frame);
             }
             Ok(Read::Nothing) => {
@@ -240,6 +242,7 @@ impl Ads1299 {
             Ok(None) => self.show_registers(),
             Ok(Some((first, chip, doubt))) => {
                 self.notes.note(Note::Doubted { first, next: frame.index + 1, doubt });
+                self.signs.chip_fails(chip, ChipFault::Register);
                 (self.trouble.wanted, self.trouble.ask_ns, self.trouble.distrusted[chip]) = (true, 0, true);
             }
             Err(error) => {
@@ -275,11 +278,11 @@ impl Source for Ads1299 {
         }
     }
 
-    fn prove(&mut self) -> Result<serde_json::Value, SourceError> {
+    fn prove(&mut self, stop: &AtomicBool) -> Result<serde_json::Value, SourceError> {
         if let Some(open) = self.open.take() {
             self.wire = open()?;
         }
-        let proof = prove(&mut *self.wire, &mut self.board)
+        let proof = prove(&mut UntilStopped { wire: &mut *self.wire, stop }, &mut self.board)
             .map_err(|error| SourceError::Converter(format!("ads1299: {error}")))?;
         self.reader = Reader::new(&self.board, ConversionClock::new(1e9 / proof.rate_hz, 0, 0));
         self.checker = Checker::new(&self.board);

@@ -66,6 +66,8 @@ pub(super) struct Finding {
     pub(super) doubt: Option<Doubt>,
     /// The first frame that shares the doubt: one before this, where it looked well.
     pub(super) first: u64,
+    /// The chip's channels that are stuck, channel 1 in bit 0.
+    pub(super) stuck: u8,
 }
 
 impl Checker {
@@ -184,18 +186,20 @@ impl Checker {
         if near_end {
             status = status.with(ChipStatus::SATURATED);
         }
+        let mut stuck = 0;
         if longest >= self.same_codes_max {
             for (i, same) in same.iter().enumerate() {
                 let channel = first_channel + i;
                 if *same >= self.same_codes_max && !self.off[channel] && !ENDS.contains(&codes[i]) {
                     status = status.with(ChipStatus::STUCK);
+                    stuck |= 1 << i;
                     if *same == self.same_codes_max && doubt.is_none() {
                         (doubt, first) = (Some(Doubt::SameCode { channel }), moved_at[i] + 1);
                     }
                 }
             }
         }
-        Finding { status, doubt, first }
+        Finding { status, doubt, first, stuck }
     }
 }
 

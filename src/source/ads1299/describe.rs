@@ -27,7 +27,8 @@ pub(super) fn board(keys: &Keys, lead_off: &LeadOffKeys, tables: &ChannelTables,
         AutoOr::Value(gap_bits) => Some(gap_bits.min(1)),
     };
     let layout = Layout::new(models, keys.topology, n_selects, gap_bits.unwrap_or(0));
-    let watched = if lead_off.mode == LeadOffMode::Off { Inputs::None } else { lead_off.inputs };
+    // While it is off the bits that a channel has of its own would still switch its current sources on.
+    let watches = lead_off.mode != LeadOffMode::Off;
     let nothing = ChannelKeys::default();
     let channels = (0..layout.n_channels())
         .map(|i| {
@@ -46,8 +47,11 @@ pub(super) fn board(keys: &Keys, lead_off: &LeadOffKeys, tables: &ChannelTables,
                 power,
                 srb2: own.srb2.unwrap_or(keys.srb2),
                 bias: own.bias_inputs.unwrap_or(keys.bias_inputs).into(),
-                lead_off: if power { own.lead_off_inputs.unwrap_or(watched).into() } else { Sides::NONE },
-                lead_off_flip: own.lead_off_flip.unwrap_or(false),
+                lead_off: match own.lead_off_inputs {
+                    _ if !power || !watches => Sides::NONE,
+                    inputs => inputs.unwrap_or(lead_off.inputs).into(),
+                },
+                lead_off_flip: watches && own.lead_off_flip.unwrap_or(false),
             }
         })
         .collect();

@@ -37,6 +37,8 @@ pub(super) struct Impedance {
     turn: Vec<(f64, f64)>,
     sums: Vec<(f64, f64)>,
     channels: Vec<Channel>,
+    /// The lowest and the highest code of each channel since then.
+    ends: Vec<(i32, i32)>,
     /// Chips of which a frame was suspect since the gathering began: it says nothing of their electrodes.
     spoiled: Vec<bool>,
 }
@@ -48,6 +50,16 @@ struct Channel {
     ohms_per_code: f64,
     /// Of all electrodes that are excited.
     series_ohms: f64,
+}
+
+/// Before the first frame.
+const NO_ENDS: (i32, i32) = (i32::MAX, i32::MIN);
+
+/// Whether a channel whose codes went this far stood at one end of its range: the current shows less there than it made, and
+/// nothing at all where it never left. At both ends it is the current itself that takes it there, as where an electrode is
+/// off: at least what is shown.
+fn stands_at_an_end((lowest, highest): (i32, i32)) -> bool {
+    (lowest == -(1 << 23)) != (highest == (1 << 23) - 1)
 }
 
 impl Impedance {
@@ -81,6 +93,7 @@ impl Impedance {
             turn: (0..period_frames).map(|frame| (angle(frame).cos(), angle(frame).sin())).collect(),
             sums: vec![(0.0, 0.0); board.channels.len()],
             channels: channels.collect(),
+            ends: vec![NO_ENDS; board.channels.len()],
             spoiled: vec![false; board.layout.n_chips()],
         })
     }
@@ -90,6 +103,7 @@ impl Impedance {
     /// Real time: no allocation, no locks, no waiting, no logging.
     pub(super) fn begin_anew(&mut self) {
         self.sums.fill((0.0, 0.0));
+        self.ends.fill(NO_ENDS);
         self.spoiled.fill(false);
         self.at = 0;
     }
@@ -103,6 +117,9 @@ impl Impedance {
             *real += f64::from(*code) * cos;
             *imaginary += f64::from(*code) * sin;
         }
+        for ((lowest, highest), code) in self.ends.iter_mut().zip(codes) {
+            (*lowest, *highest) = ((*lowest).min(*code), (*highest).max(*code));
+        }
         for (spoiled, word) in self.spoiled.iter_mut().zip(status) {
             *spoiled |= ChipStatus(*word).has(ChipStatus::SUSPECT);
         }
@@ -111,9 +128,14 @@ impl Impedance {
             return;
         }
         let electrodes = signs.electrodes.iter().zip(&self.channels);
-        for ((real, imaginary), (electrode, channel)) in self.sums.iter().zip(electrodes) {
+        for (((real, imaginary), ends), (electrode, channel)) in self.sums.iter().zip(&self.ends).zip(electrodes) {
             let peak = 2.0 * real.hypot(*imaginary) / self.n_frames as f64;
-            if channel.ohms_per_code > 0.0 && !self.spoiled[channel.chip] {
+            if channel.ohms_per_code <= 0.0 || self.spoiled[channel.chip] {
+                continue;
+            }
+            if stands_at_an_end(*ends) {
+                electrode.forget_impedance();
+            } else {
                 electrode.set_impedance_ohms((peak * channel.ohms_per_code - channel.series_ohms).max(0.0));
             }
         }

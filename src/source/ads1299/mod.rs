@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `plan`, `keys`, `settings`, `describe` | the table of the configuration, checked |
+//! | `plan`, `keys`, `settings`, `wiring`, `describe` | the table of the configuration, checked |
 //! | [`board`], [`layout`], [`registers`], [`budget`], [`frame_time`] | what a board is: chips, wiring, register values, the time on the wire |
 //! | [`wire`] | all that the driver knows of the world outside |
 //! | [`bus`] | Linux below it: spidev and the GPIO character device |
@@ -48,6 +48,7 @@ mod sync;
 mod trouble;
 mod waking;
 pub mod wire;
+mod wiring;
 
 pub(super) use plan::KIND;
 

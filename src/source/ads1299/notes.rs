@@ -11,7 +11,7 @@ use crossbeam::queue::ArrayQueue;
 use super::fault::ProofError;
 use super::registers::name;
 use super::wire::WireError;
-use crate::block::{Marker, Stream};
+use crate::block::{Marker, Origin, Stream};
 use crate::source::MarkerOut;
 
 /// More than a second of triggers on every frame at 1 kHz; what is beyond is counted.
@@ -271,7 +271,7 @@ impl Telling {
             // In the recording too: there, a trigger that is missing would look like one that never was.
             let text = format!("{n_more} notes of triggers or faults found no room and are missing");
             tracing::warn!("ads1299: after frame {}: {text}", self.frame);
-            (self.markers)(Marker { frame: self.frame, offset_ns: 0, duration_ns: None, text });
+            (self.markers)(Marker { frame: self.frame, text, origin: Origin::Source, ..Marker::default() });
         }
     }
 }
@@ -300,13 +300,15 @@ impl Note {
     pub fn marker(&self, stream: &Stream) -> Option<Marker> {
         match *self {
             Note::Trigger { frame, pin } => {
-                Some(Marker { frame, offset_ns: 0, duration_ns: None, text: format!("trigger {pin}") })
+                let (text, origin) = (format!("trigger {pin}"), Origin::Trigger);
+                Some(Marker { frame, text, origin, ..Marker::default() })
             }
             Note::Doubted { first, next, doubt } if next > first => Some(Marker {
                 frame: first,
-                offset_ns: 0,
                 duration_ns: Some(stream.duration_ns(next - first)),
                 text: format!("BAD_unproven {}", doubt.text(stream)),
+                origin: Origin::Source,
+                ..Marker::default()
             }),
             _ => None,
         }

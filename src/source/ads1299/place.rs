@@ -8,6 +8,7 @@ use super::check::Finding;
 use super::notes::{Doubt, Note};
 use super::reader::Frame;
 use super::settings::CHIPS_MAX;
+use super::shown::fault_of;
 use crate::block::{ChipStatus, Flags, RawBlock};
 
 /// What a suspect frame adds to its chip's account; a good one takes 1 off. So a chip that gives a good frame now and then
@@ -77,6 +78,9 @@ impl Ads1299 {
                 self.doubted(chip, frame, doubt);
             } else {
                 self.accounts[chip].looked_well();
+                if self.accounts[chip].suspect == 0 {
+                    self.signs.chip_faults[chip].store(0, Ordering::Relaxed);
+                }
             }
             if self.accounts[chip].full {
                 status = status.with(ChipStatus::SUSPECT);
@@ -98,6 +102,10 @@ impl Ads1299 {
             }
             if status.has(ChipStatus::STUCK) {
                 flags = flags.with(Flags::SUSPECT);
+                let channels = &self.signs.stuck_frames[self.board.channels_of(chip)];
+                for (_, n_frames) in channels.iter().enumerate().filter(|(i, _)| finding.stuck >> i & 1 == 1) {
+                    n_frames.fetch_add(1, Ordering::Relaxed);
+                }
             }
             if status.has(ChipStatus::SATURATED) {
                 flags = flags.with(Flags::SATURATED);
@@ -176,6 +184,9 @@ impl Ads1299 {
             return;
         }
         account.full = true;
+        if let Some(fault) = doubt.and_then(fault_of) {
+            self.signs.chip_fails_anew(chip, fault);
+        }
         if !self.trouble.distrusted[chip] {
             // Whatever other chip is asked from time to time: this one was not set up yet.
             self.trouble.ask_ns = 0;

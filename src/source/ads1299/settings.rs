@@ -7,6 +7,7 @@ use super::describe::board;
 use super::keys::{BiasDriveKey, Bus, ChannelKeys, ChannelTables, Keys, LeadOffKeys, Reference};
 use super::layout::Topology;
 use super::registers::{GAINS, RATES_HZ, Registers, name, rate_code};
+use super::wiring;
 use crate::config::{AutoOr, Mistakes, Table};
 
 /// The most chips of a source.
@@ -35,6 +36,9 @@ pub(super) fn read(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Che
     let n_channels = keys.n_chips.clamp(1, CHIPS_MAX) * keys.model().n_channels();
     let tables = check.channel_tables(&channel_tables, n_channels);
     check.values(&keys);
+    for (key, text) in wiring::mistakes(&keys, &selects) {
+        check.must(false, key, text);
+    }
     let lead_off = lead_off?;
     lead_off.check(&lead_off_table, check.mistakes);
     let board = board(&keys, &lead_off, &tables, selects.len());
@@ -154,21 +158,7 @@ impl Check<'_, '_> {
                 keys.n_chips
             ),
         );
-        let mut lines: Vec<(&str, u32)> = Vec::new();
-        for (key, line) in [
-            ("drdy_line", keys.drdy_line),
-            ("witness_line", keys.witness_line),
-            ("start_line", keys.start_line),
-            ("reset_line", keys.reset_line),
-            ("power_down_line", keys.power_down_line),
-        ] {
-            let Some(line) = line else { continue };
-            if let Some((other, _)) = lines.iter().find(|(_, taken)| *taken == line) {
-                self.must(false, key, format_args!("{key} = {line} is {other} already; each has its own GPIO"));
-            }
-            lines.push((key, line));
-        }
-        if let (None, Some((key, line))) = (keys.bus, lines.first()) {
+        if let (None, Some((key, line))) = (keys.bus, wiring::first_line(keys)) {
             // Whoever wires a board and forgets the bus must not record what was never measured.
             self.must(
                 false,

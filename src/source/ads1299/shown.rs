@@ -2,14 +2,20 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::board::Board;
+use super::board::{Board, LeadOffMode};
 use super::chain::Ads1299;
+use super::fault::ProofError;
+use super::notes::Doubt;
 use super::proof::Proof;
 use crate::rt::now_ns;
-use crate::source::{EdgeKind, Signs};
+use crate::source::{ChipFault, EdgeKind, Signs};
 
-/// Says which electrodes are watched.
+/// Says which electrodes are watched. With an alternating current none is: the comparators say nothing of them, and an
+/// electrode of which nobody knows is not called on.
 pub(super) fn watch(signs: &Signs, board: &Board) {
+    if board.lead_off.mode != LeadOffMode::Dc {
+        return;
+    }
     for (electrodes, channel) in signs.electrodes.iter().zip(&board.channels) {
         electrodes.watched.store(channel.lead_off.any(), Relaxed);
         let sides = [channel.lead_off.positive, channel.lead_off.negative];
@@ -19,7 +25,37 @@ pub(super) fn watch(signs: &Signs, board: &Board) {
     }
 }
 
+/// What is wrong with the chip that is in doubt, where it is the chip's.
+///
+/// Real time: no allocation, no locks, no waiting, no logging.
+pub(super) fn fault_of(doubt: Doubt) -> Option<ChipFault> {
+    match doubt {
+        Doubt::Sync { word: 0, flat: true, .. } => Some(ChipFault::Zeros),
+        Doubt::Sync { flat: true, .. } => Some(ChipFault::Ones),
+        Doubt::Sync { .. } => Some(ChipFault::StatusWord),
+        Doubt::SameFrame { .. } => Some(ChipFault::SameFrame),
+        Doubt::Register { .. } => Some(ChipFault::Register),
+        Doubt::SameCode { .. } | Doubt::Torn | Doubt::Rate => None,
+    }
+}
+
 impl Ads1299 {
+    /// Why chips did not come back.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn show_what_failed(&self, error: &ProofError) {
+        let fault = match error {
+            ProofError::Wire { .. } => ChipFault::Transfer,
+            ProofError::Id { .. } => ChipFault::NoAnswer,
+            ProofError::Register { .. } => ChipFault::Register,
+            // What start-up alone finds.
+            _ => return,
+        };
+        if let Some(chip) = error.chip() {
+            self.signs.chip_fails(chip, fault);
+        }
+    }
+
     /// What start-up measured, until the run knows better.
     pub(super) fn show_proof(&self, proof: &Proof) {
         self.signs.set_rate_hz(proof.rate_hz);

@@ -217,6 +217,7 @@ impl Ads1299 {
         if !self.trouble.wanted {
             self.notes.note(Note::NoEdges { frame: self.next_frame });
         }
+        self.signs.silent.store(true, Ordering::Relaxed);
         self.hurry();
         if !self.trouble.fresh {
             (self.trouble.again_ns, self.trouble.ask_ns) = (0, 0);
@@ -260,7 +261,6 @@ impl Ads1299 {
             self.trouble.ask_ns = now_ns + if is_dear { ASK_NS.1 } else { ASK_NS.0 };
             return true;
         }
-        self.signs.n_reinits.fetch_add(1, Ordering::Relaxed);
         self.notes.note(Note::SettingUp { frame: self.next_frame });
         let some_are_good = self.frames_come() && self.some_are_good();
         if !self.trouble.fresh {
@@ -286,6 +286,7 @@ impl Ads1299 {
         self.n_suspect = self.n_suspect.max(1);
         self.trouble.failed = result.is_err();
         if let Err(error) = result {
+            self.show_what_failed(&error);
             self.notes.note(Note::SetUpFailed { error, again_s: self.trouble.pause_s, others_go_on: some_convert });
         }
         self.last_edge_ns = self.wire.now_ns();
@@ -293,6 +294,9 @@ impl Ads1299 {
         if let Err(error) = started {
             self.wire_failed(self.next_frame, error);
         }
+        let came_back = result.is_ok() && started.is_ok();
+        let counter = if came_back { &self.signs.n_reinits } else { &self.signs.n_reinits_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
         self.trouble.idle = !some_convert || started.is_err();
         self.trouble.wanted |= self.trouble.idle;
         !self.trouble.idle

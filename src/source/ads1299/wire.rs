@@ -2,6 +2,8 @@
 //! clock that edges are stamped with. The driver knows no more of the outside world than this trait; below it stand
 //! Linux's interfaces or the simulated chain, which on a virtual clock makes hours pass in seconds.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// A clock of 1 Hz and above.
 pub type Hz = u32;
 
@@ -110,6 +112,62 @@ pub trait Wire: Send {
     /// # Errors
     /// When they are not there.
     fn reopen(&mut self) -> Result<(), WireError>;
+}
+
+/// Wires of which every transfer and every edge is refused with `EINTR` as soon as a flag is set: whoever proves a board step
+/// by step, for seconds, ends at the next one.
+pub struct UntilStopped<'a> {
+    /// The wires.
+    pub wire: &'a mut dyn Wire,
+    /// Set by a signal's handler. `Relaxed`: it orders nothing, and is read again at the next step.
+    pub stop: &'a AtomicBool,
+}
+
+/// `EINTR`.
+const INTERRUPTED: i32 = 4;
+
+impl UntilStopped<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Wire for UntilStopped<'_> {
+    fn now_ns(&self) -> u64 {
+        self.wire.now_ns()
+    }
+
+    fn wait_until(&mut self, at_ns: u64) {
+        self.wire.wait_until(at_ns);
+    }
+
+    fn transfer(&mut self, shape: Shape, tx: &[u8], rx: &mut [u8]) -> Result<(), WireError> {
+        if self.is_stopped() { Err(WireError::Spi(INTERRUPTED)) } else { self.wire.transfer(shape, tx, rx) }
+    }
+
+    fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
+        if self.is_stopped() { Err(WireError::Gpio(INTERRUPTED)) } else { self.wire.wait_edge(deadline_ns) }
+    }
+
+    fn set_pin(&mut self, pin: Pin, high: bool) -> Result<(), WireError> {
+        self.wire.set_pin(pin, high)
+    }
+
+    fn has_pin(&self, pin: Pin) -> bool {
+        self.wire.has_pin(pin)
+    }
+
+    fn effective_clock_hz(&self, clock_hz: Hz) -> Hz {
+        self.wire.effective_clock_hz(clock_hz)
+    }
+
+    fn run_begins(&mut self) {
+        self.wire.run_begins();
+    }
+
+    fn reopen(&mut self) -> Result<(), WireError> {
+        self.wire.reopen()
+    }
 }
 
 /// No wires: what a source has until it is proven. Everything is refused with `ENODEV`.

@@ -1,4 +1,4 @@
-//! A recording as a source: BDF, BDF+C, EDF or EDF+C, at its own speed, faster or slower, or as fast as its consumers
+//! A recording as a source: BDF or EDF (plain or +C), CSV or raw, at its own speed, faster or slower, or as fast as its consumers
 //! go. It loses nothing: a recording can be kept waiting for ever.
 //!
 //! Two threads share the work, because a disk may stall and `acquire` may not touch a file:
@@ -34,7 +34,7 @@ pub use recording::Recording;
 /// The row of `source::KINDS`.
 pub(super) const KIND: Kind = Kind {
     name: "replay",
-    summary: "a BDF, BDF+C, EDF or EDF+C recording; the daemon drains and exits at its end",
+    summary: "a BDF or EDF (plain or +C), CSV or raw recording; the daemon drains and exits at its end",
     keys: &[
         Key::new("file", "", "the recording, relative to the configuration file"),
         Key::new("speed", "1.0", "times as fast as it was recorded, above 0; or \"max\": as fast as it is taken"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rtrb::Producer;
 
 use super::Recording;
-use crate::block::Marker;
+use crate::block::{Marker, Origin};
 use crate::edf::Annotation;
 use crate::source::{Fate, MarkerOut};
 
@@ -30,7 +30,6 @@ pub(super) struct Reader {
     /// Whom to wake when there is something in the ring; empty until the acquisition thread has started.
     acquire: Arc<OnceLock<Thread>>,
     piece: Vec<i32>,
-    annotations: Vec<Annotation>,
     fate: Fate,
 }
 
@@ -63,7 +62,7 @@ impl Reader {
         fate: Fate,
     ) -> Reader {
         let piece = vec![0; piece_frames * recording.n_channels()];
-        Reader { recording, looped, codes, acquire, piece, annotations: Vec::new(), fate }
+        Reader { recording, looped, codes, acquire, piece, fate }
     }
 
     /// Reads until the end, or for ever in a loop, or until the ring is dropped. The end of the ring is how the
@@ -119,17 +118,17 @@ impl Reader {
 
     /// Gives the record's annotations away, before its frames.
     fn annotate(&mut self, first_frame: u64, markers: &mut MarkerOut) {
-        self.recording.read_annotations(&mut self.annotations);
-        for Annotation { onset_ns, duration_ns, text } in self.annotations.drain(..) {
+        self.recording.read_annotations(|Annotation { onset_ns, duration_ns, text }| {
             let (frame, offset_ns) = self.recording.frame_at(onset_ns);
             let text = if text == GAP_TEXT { REPLAYED_GAP_TEXT.to_owned() } else { text };
-            markers(Marker { frame: first_frame + frame, offset_ns, duration_ns, text });
-        }
+            let (frame, origin) = (first_frame.saturating_add(frame), Origin::Replay);
+            markers(Marker { frame, offset_ns, duration_ns, text, origin, ..Marker::default() });
+        });
     }
 
     /// Puts the frames of the record into the ring, piece by piece as there is room. False: the ring was dropped.
     fn push_record(&mut self) -> bool {
-        let (n_channels, n_frames) = (self.recording.n_channels(), self.recording.frames_per_record());
+        let (n_channels, n_frames) = (self.recording.n_channels(), self.recording.record_frames());
         let piece_frames = self.piece.len() / n_channels;
         for first_frame in (0..n_frames).step_by(piece_frames) {
             let piece = &mut self.piece[..piece_frames.min(n_frames - first_frame) * n_channels];

@@ -2,29 +2,32 @@
 //! refused when it is opened; after that only the disk can fail.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::channels::channel;
 use crate::block::Stream;
-use crate::edf::{Annotation, EdfError, Header, decode, parse_tals};
+use crate::edf::{Annotation, Header, Lists, decode};
+use crate::format::{Fault, Reader};
 use crate::source::SourceError;
 
 /// A recording that can be replayed: continuous, and all of its signals at one rate.
 #[derive(Debug)]
 pub struct Recording {
     path: PathBuf,
-    file: File,
+    reader: Reader<BufReader<File>>,
     header: Header,
     n_records: u64,
+    n_frames: u64,
     frames_per_record: usize,
     /// Where each channel's samples stand within a record.
     channels: Vec<Range<usize>>,
     /// Where annotations stand within a record.
     annotations: Vec<Range<usize>>,
-    /// The record read last.
+    /// The record read last, and how many frames it has.
     record: Vec<u8>,
+    record_frames: usize,
     /// The samples of one channel within a piece, on their way into frames.
     column: Vec<i32>,
     /// The onset that the first record gives itself: what the file counts as time 0 of its frames.
@@ -48,13 +51,23 @@ impl Recording {
         if !metadata.is_file() {
             return Err(unusable("is not a regular file".to_owned()));
         }
-        let mut file = File::open(path).map_err(io)?;
-        let header = Header::read(&mut file).map_err(|error| match error {
-            EdfError::Io(error) => io(error),
-            error => unusable(error.to_string()),
-        })?;
+        let file = File::open(path).map_err(io)?;
+        let fault = |fault| match fault {
+            Fault::Io(error) => io(error),
+            fault => unusable(fault.to_string()),
+        };
+        let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), metadata.len()).map_err(fault)?;
+        let header = reader.header().clone();
         let frames_per_record = frames_per_record(&header).map_err(unusable)?;
-        let n_records = n_records(path, &header, metadata.len()).map_err(unusable)?;
+        let (n_records, n_frames) = if reader.format().is_edf() {
+            let n_records = n_records(path, &header, metadata.len()).map_err(unusable)?;
+            (n_records, n_records * frames_per_record as u64)
+        } else {
+            count(path, &mut reader).map_err(fault)?
+        };
+        if n_frames == 0 {
+            return Err(unusable("holds no frame".to_owned()));
+        }
         let ranges = |of_annotations: bool| {
             let of_kind = header.signal_ranges().filter(|(signal, _)| signal.is_annotations() == of_annotations);
             of_kind.map(|(_, range)| range).collect()
@@ -63,16 +76,18 @@ impl Recording {
             path: path.to_owned(),
             channels: ranges(false),
             annotations: if header.format.is_plus() { ranges(true) } else { Vec::new() },
-            record: vec![0; header.record_bytes()],
+            record: Vec::new(),
+            record_frames: 0,
             column: Vec::new(),
             start_onset_ns: 0,
-            file,
+            reader,
             header,
             n_records,
+            n_frames,
             frames_per_record,
         };
-        recording.read_record().map_err(io)?;
-        recording.start_onset_ns = recording.read_annotations(&mut Vec::new()).unwrap_or(0);
+        recording.rewind().and_then(|()| recording.read_record()).map_err(io)?;
+        recording.start_onset_ns = recording.own_onset_ns().unwrap_or(0);
         recording.rewind().map_err(io)?;
         Ok(recording)
     }
@@ -98,7 +113,7 @@ impl Recording {
     /// Frames in the whole recording.
     #[must_use]
     pub fn n_frames(&self) -> u64 {
-        self.n_records * self.frames_per_record as u64
+        self.n_frames
     }
 
     /// The stream of its codes, in blocks of at most `block_frames_max` frames.
@@ -126,7 +141,8 @@ impl Recording {
         self.rewind()?;
         for _ in 0..self.n_records {
             self.read_record()?;
-            self.frames(0, &mut codes);
+            let codes = &mut codes[..self.record_frames * shown.len()];
+            self.frames(0, codes);
             for frame in codes.chunks_exact(shown.len()) {
                 for ((samples, channel), code) in samples.iter_mut().zip(&shown).zip(frame) {
                     samples.push((f64::from(*code) * channel.scale() + channel.offset()) as f32);
@@ -144,33 +160,52 @@ impl Recording {
         self.n_records
     }
 
+    /// Frames of a whole record.
     pub(super) fn frames_per_record(&self) -> usize {
         self.frames_per_record
     }
 
+    /// Frames of the record read last.
+    pub(super) fn record_frames(&self) -> usize {
+        self.record_frames
+    }
+
     /// Goes back to the first record.
     pub(super) fn rewind(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.header.header_bytes())).map(drop)
+        let mut file = self.reader.get_ref().get_ref();
+        file.seek(SeekFrom::Start(0))?;
+        let n_bytes = file.metadata()?.len();
+        let file = BufReader::with_capacity(1 << 16, file.try_clone()?);
+        self.reader = Reader::open(file, n_bytes).map_err(as_io)?;
+        Ok(())
     }
 
     /// Reads the next record from the disk.
     pub(super) fn read_record(&mut self) -> io::Result<()> {
-        self.file.read_exact(&mut self.record)
+        match self.reader.next(&mut self.record).map_err(as_io)? {
+            Some(n_frames) => self.record_frames = n_frames,
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+        Ok(())
     }
 
-    /// Appends the annotations of the record read last, and returns its own onset where it has one. An area that
-    /// is damaged is left where the damage begins, with one log line.
-    pub(super) fn read_annotations(&self, annotations: &mut Vec<Annotation>) -> Option<i64> {
-        let mut onset_ns = None;
-        for (index, range) in self.annotations.iter().enumerate() {
-            match parse_tals(&self.record[range.clone()], annotations) {
-                // Only the first area of a record keeps the time (EDF+ specification 2.2.4).
-                Ok(own_ns) if index == 0 => onset_ns = own_ns,
-                Ok(_) => {}
-                Err(error) => tracing::warn!("{}: some annotations cannot be read: {error}", self.path.display()),
+    /// Gives the annotations of the record read last to `take`. An area that is damaged is left where the damage begins,
+    /// with one log line.
+    pub(super) fn read_annotations(&self, mut take: impl FnMut(Annotation)) {
+        for range in &self.annotations {
+            for list in Lists::of(&self.record[range.clone()]) {
+                match list {
+                    Ok((_, annotations)) => annotations.into_iter().for_each(&mut take),
+                    Err(error) => tracing::warn!("{}: some annotations cannot be read: {error}", self.path.display()),
+                }
             }
         }
-        onset_ns
+    }
+
+    /// The onset that the record read last gives itself: the first list of the first area keeps the time (EDF+
+    /// specification 2.2.4).
+    fn own_onset_ns(&self) -> Option<i64> {
+        Lists::of(&self.record[self.annotations.first()?.clone()]).next()?.ok()?.0
     }
 
     /// The frame on which `onset_ns` of this file falls, and the nanoseconds from that frame to the onset. What
@@ -202,6 +237,33 @@ impl Recording {
             }
         }
     }
+}
+
+/// A fault of a file that was well when it was opened.
+fn as_io(fault: Fault) -> io::Error {
+    match fault {
+        Fault::Io(error) => error,
+        Fault::Torn { .. } => io::ErrorKind::UnexpectedEof.into(),
+        fault => io::Error::other(fault.to_string()),
+    }
+}
+
+/// Records and frames of a CSV or raw file, which are known when it has been read. A torn record at the end is left out.
+fn count(path: &Path, reader: &mut Reader<BufReader<File>>) -> Result<(u64, u64), Fault> {
+    let mut record = Vec::new();
+    loop {
+        match reader.next(&mut record) {
+            Ok(Some(_)) => {}
+            Err(Fault::Torn { bytes, .. }) => {
+                let n_records = reader.n_records();
+                tracing::warn!("{}: {bytes} bytes after the last of {n_records} records are ignored", path.display());
+                break;
+            }
+            Ok(None) => break,
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok((reader.n_records(), reader.n_frames()))
 }
 
 /// The longest record that is replayed. Sleep stages come in records of 30 s; a header that says a day or more lies, and

@@ -21,8 +21,11 @@ async function post(path, body) {
   return said;
 }
 
+/** What went wrong is red, and read out at once; the rest when there is time. */
 function tell(text, bad) {
   by("told").dataset.bad = bad;
+  by("told").role = bad ? "alert" : "status";
+  by("told").ariaLive = bad ? "assertive" : "polite";
   say(by("told"), text);
 }
 
@@ -54,13 +57,15 @@ async function stop() {
   const said = await post("recording/stop", {});
   if (said.pending) return said.pending;
   active = false;
-  return `${fileName(said.file)}: ${said.seconds.toFixed(1)} s, ${said.ledger.delivered.toLocaleString("en")} frames, ${lost(said.ledger)}${said.trouble ? `; ${said.trouble}` : ""}`;
+  const text = `${fileName(said.file)}: ${said.seconds.toFixed(1)} s, ${said.ledger.delivered.toLocaleString("en")} frames, ${lost(said.ledger)}${said.trouble ? `; ${said.trouble}` : ""}`;
+  if (said.trouble || said.ledger.expected !== said.ledger.delivered) throw new Error(text);
+  return text;
 }
 
 async function mark() {
   const text = by("marker-text").value.trim();
   if (text === "") throw new Error("write what the marker should say");
-  const { frame } = await post("markers", { text });
+  const { frame } = await post("markers", { text, origin: "page" });
   by("marker-text").value = "";
   return `“${text}” stands on frame ${frame.toLocaleString("en")}`;
 }

@@ -25,7 +25,7 @@ export function showStatus(status, why) {
   by("recording").dataset.active = Boolean(recording?.active);
   say(by("recording-file"), !status ? `unknown: ${why}` : recording?.active ? fileName(recording.file) : "off");
   by("login").hidden = why !== NEEDS_TOKEN;
-  say(by("recording-minutes"), recording?.active ? minutes(recording.seconds) : "");
+  say(by("recording-minutes"), [recording?.active && minutes(recording.seconds), left(recording?.hours_left), behind(recording?.backlog)].filter(Boolean).join(", "));
   by("recording").title = recording?.active ? recording.file : "";
   // In a colour and in a word: what was simulated must never pass for a measurement.
   by("source").dataset.simulated = Boolean(status?.source?.simulated);
@@ -37,6 +37,9 @@ export function showStatus(status, why) {
 const fileName = (path) => String(path ?? "").split("/").pop();
 const rate = (hz) => (hz >= 1000 ? `${Number((hz / 1000).toFixed(4))} kHz` : `${Number((hz ?? 0).toFixed(3))} Hz`);
 const channels = ({ streams }) => (streams?.length > 0 ? ` × ${Math.max(...streams.map((stream) => stream.channels.length))} ch` : "");
+/** What the disk still holds: told before a recording begins, and while it runs. */
+const left = (hours) => (typeof hours === "number" ? `${hours >= 1 ? `${Math.floor(hours).toLocaleString("en")} h` : `${Math.floor(hours * 60)} min`} left` : "");
+const behind = (backlog) => (backlog && backlog.level !== "fine" ? `disk ${backlog.seconds.toFixed(0)} s behind` : "");
 const minutes = (seconds) => (seconds < 60 ? `${Math.floor(seconds)} s` : `${(seconds / 60).toFixed(1)} min`);
 
 /**

@@ -195,6 +195,7 @@ function showWords(atMs) {
   say(by("empty"), empty ? "Waiting for the first frames" : "Every channel is hidden");
   if (now.utcMs) say(by("clock"), new Date(now.utcMs).toISOString().slice(11, 21));
   const flags = Object.keys(now.flagged).filter((name) => atMs - now.flagged[name] < 3000);
+  say(by("complaints"), (now.status?.complaints ?? []).join("; "));
   if (now.status?.source?.simulated) flags.unshift("simulated, not measured");
   showLedger(now.missing, now.status?.ledger, flags.map((name) => (name === LEAD_OFF && plot.off.size > 0 ? `${name}: ${named(plot.off)}` : name)));
 }

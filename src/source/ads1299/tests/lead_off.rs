@@ -81,6 +81,31 @@ fn an_electrode_that_comes_off_is_seen_in_its_frame_where_it_is_watched() {
 }
 
 #[test]
+fn with_an_alternating_current_nobody_says_that_an_electrode_is_on() {
+    for (mode, known) in [("dc", true), ("ac_7.8hz", false), ("ac_31.2hz", false), ("ac_quarter_rate", false)] {
+        let text = format!("{ONE}[source.lead_off]\nmode = \"{mode}\"\ninputs = \"both\"");
+        let off = Fault::ElectrodeOff { chip: 0, channel: 2, side: Side::P, n: u64::MAX };
+        let mut rig = lead_off(&text, |setup| setup.faults = vec![planned(1, off)]);
+        rig.source.start();
+        rig.run_until(10_000);
+        let signs = rig.source.signs().unwrap();
+        for (i, electrode) in signs.electrodes.iter().enumerate() {
+            assert_eq!(electrode.watched.load(Relaxed), known, "{mode}, channel {i}");
+            assert!(electrode.sides.iter().all(|side| side.watched.load(Relaxed) == known), "{mode}, channel {i}");
+            assert_eq!(electrode.off.load(Relaxed), known && i == 2, "{mode}, channel {i}");
+            let ohms = electrode.impedance_ohms();
+            match (known, i) {
+                (true, _) => assert_eq!(ohms, None),
+                (false, 2) => {
+                    assert!(ohms.is_none_or(|ohms| ohms > 1e6), "{mode}: {ohms:?} of an electrode that is off")
+                }
+                (false, _) => assert!(ohms.is_some_and(|ohms| ohms < 20e3), "{mode}, channel {i}: {ohms:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn an_electrode_that_is_back_is_on_again() {
     let fault = Fault::ElectrodeOff { chip: 1, channel: 2, side: Side::P, n: 300 };
     let (_, off_at_end) = off_bits("[source.lead_off]\nmode = \"dc\"", vec![planned(301, fault)]);
@@ -205,9 +230,7 @@ fn calibration_series_resistance_and_both_sides() {
                 (electrode.ohm_p, electrode.ohm_n) = (5000.0 + 2200.0, 7000.0 + 2200.0);
             }
         });
-        let signs = rig.source.signs().unwrap();
         for (i, found) in impedances(&mut rig, 4000.0, 1.2).into_iter().enumerate() {
-            assert_eq!(signs.electrodes[i].watched.load(Relaxed), i != 6);
             match found {
                 None => assert_eq!(i, 6, "{inputs}"),
                 // 0.6 % of all that the current meets, and noise.
@@ -238,6 +261,23 @@ fn a_gap_begins_the_gathering_anew() {
     // 32 periods of 128 frames, in blocks of 40, from the first frame after the gap on; without one it would be 4096.
     assert!((4003 + 4096..4003 + 4096 + 40).contains(&frame), "{frame}");
     assert!((ohms - 5000.0).abs() < 40.0, "{ohms}");
+}
+
+#[test]
+fn a_channel_that_stands_at_its_end_has_no_impedance() {
+    let text = format!("{ONE}[source.lead_off]\nmode = \"ac_31.2hz\"\ncalibration = {SQUARE}\nseries_ohms = 0");
+    let rail = |channel, negative| planned(4000, Fault::Rail { chip: 0, channel, negative, n: 8000 });
+    let mut rig = lead_off(&text, |setup| setup.faults = vec![rail(1, false), rail(6, true)]);
+    rig.source.start();
+    let mut looks = Vec::new();
+    for second in [1, 3, 6] {
+        rig.run_until(second * 4096 + 100);
+        let signs = rig.source.signs().unwrap();
+        looks.push(signs.electrodes.iter().map(|electrode| electrode.impedance_ohms().is_some()).collect::<Vec<_>>());
+    }
+    let railed: Vec<bool> = (0..8).map(|i| i != 1 && i != 6).collect();
+    assert_eq!(looks[1], railed, "what was measured before says nothing of now");
+    assert_eq!(looks[2], [true; 8], "and when it is back it is measured again");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::rules::Rules;
 use crate::block::{Cause, ChipStatus, Flags, RawBlock};
@@ -68,7 +68,7 @@ pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Se
     let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
     let open = Box::new(move || Ok(Box::new(wire) as Box<dyn Wire>));
     let mut source = Ads1299::new(board, open, Patience::Forever, &opening);
-    let about = source.prove()?;
+    let about = source.prove(&AtomicBool::new(false))?;
     let block = RawBlock::new(source.stream(), source.n_chips());
     let (notes, n_chips) = (source.notes(), source.n_chips());
     Ok(Rig {
@@ -212,9 +212,10 @@ impl Rig {
         Some((*unmarked.first()?, *unmarked.last()?, unmarked.len()))
     }
 
-    /// How often the chips were set up again.
+    /// How often the chips were set up again, or were tried to be: each attempt costs frames.
     pub(super) fn n_set_up(&self) -> u64 {
-        self.source.signs().map_or(0, |signs| signs.n_reinits.load(Ordering::Relaxed))
+        let n = |signs: &Signs| [&signs.n_reinits, &signs.n_reinits_failed].map(|n| n.load(Ordering::Relaxed));
+        self.source.signs().map_or(0, |signs| n(&signs).iter().sum())
     }
 
     /// Forgets what was checked: for runs that are long.

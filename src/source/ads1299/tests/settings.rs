@@ -63,6 +63,21 @@ fn registers_follow_the_keys_and_keep_the_fixed_bits() {
 }
 
 #[test]
+fn no_current_flows_while_lead_off_is_off_whatever_a_channel_says() {
+    let channel = |n: usize| format!("[source.channel.{n}]\nlead_off_inputs = \"both\"\nlead_off_flip = true\n");
+    for (mode, bits) in [("off", 0x00), ("dc", 0x04), ("ac_7.8hz", 0x04)] {
+        let text = format!(
+            "n_chips = 1\n[source.lead_off]\nmode = \"{mode}\"\ncurrent_na = 24\ninputs = \"none\"\n{}",
+            channel(3)
+        );
+        let registers = read(&text).unwrap().registers(0);
+        let sends = [address::LOFF_SENSP, address::LOFF_SENSN, address::LOFF_FLIP].map(|address| registers[address]);
+        assert_eq!(sends, [bits; 3], "{mode}");
+        assert_eq!(registers[address::LOFF] == 0, mode == "off", "{mode}");
+    }
+}
+
+#[test]
 fn every_contradiction_is_named() {
     for (text, expected) in [
         ("n_chips = 9", "rig.toml:3: ads1299: n_chips = 9 must be 1 to 8"),
@@ -98,6 +113,36 @@ fn every_contradiction_is_named() {
         (
             "bus = \"spidev\"\ndrdy_line = 17\nstart_line = 17",
             "rig.toml:5: ads1299: start_line = 17 is drdy_line already; each has its own GPIO",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 9",
+            "rig.toml:4: ads1299: drdy_line = 9 is MISO of SPI 0, which `spi` uses; it needs a GPIO of its own",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 17\nreset_line = 8",
+            "rig.toml:5: ads1299: reset_line = 8 is the chip select of \"0.0\", which `spi` uses; it needs a GPIO of its own",
+        ),
+        (
+            "bus = \"simulated\"\nn_chips = 2\ntopology = \"cascade\"\ndrdy_line = 17\nwitness_line = 7",
+            "rig.toml:7: ads1299: witness_line = 7 is the chip select of \"0.1\", which `spi` uses; it needs a GPIO of its own",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 18\nspi = [\"0.0\", \"1.0\"]",
+            "rig.toml:4: ads1299: drdy_line = 18 is the chip select of \"1.0\", which `spi` uses; it needs a GPIO of its own",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 5\nspi = [\"3.0\"]",
+            "rig.toml:4: ads1299: drdy_line = 5 is data or clock of SPI 3, which `spi` uses; it needs a GPIO of its own",
+        ),
+        (
+            "bus = \"spidev\"\ndrdy_line = 40",
+            "rig.toml:4: ads1299: drdy_line = 40 must be 0 to 27, a GPIO of the Pi's header: its number as GPIO, not that of the \
+             pin; lines of another chip need its `gpio_chip`",
+        ),
+        (
+            "spi = [\"0.1\", \"3.0\"]",
+            "rig.toml:3: ads1299: spi: GPIO 7 would be both the chip select of \"0.1\" and data or clock of SPI 3: take another bus \
+             or select",
         ),
         (
             "bias_drive = 2",
@@ -153,6 +198,19 @@ fn every_contradiction_is_named() {
 }
 
 #[test]
+fn pins_that_are_free_are_taken_and_another_chips_lines_are_its_own() {
+    for text in [
+        // Bus 1 is not used, select 1 of bus 0 is not.
+        "bus = \"spidev\"\ndrdy_line = 18\nstart_line = 7\nreset_line = 20",
+        // An overlay has moved a select.
+        "bus = \"spidev\"\ngpio_chip = \"pinctrl-rp1\"\ndrdy_line = 8",
+        "bus = \"spidev\"\ngpio_chip = \"/dev/gpiochip2\"\ndrdy_line = 40",
+    ] {
+        assert!(read(text).is_ok(), "{text}: {:?}", read(text));
+    }
+}
+
+#[test]
 fn what_a_frame_takes_has_the_kernel_in_it_as_doctor_has() {
     let sum = |text: &str| {
         let text = format!("[source]\nkind = \"ads1299\"\n{text}");
@@ -175,7 +233,7 @@ fn what_a_frame_takes_has_the_kernel_in_it_as_doctor_has() {
                     about 239.2 us + 2.0 us before the next edge = 348.7 of 250.0 us; 98.7 us too many: conversions would be \
                     missed, if the estimate is right; no register is read back in the run, which takes 50 us more";
     assert_eq!(sum(cascade), expected);
-    assert_eq!(sum(&format!("bus = \"spidev\"\ndrdy_line = 17\n{cascade}")), expected);
+    assert_eq!(sum(&format!("bus = \"spidev\"\ndrdy_line = 25\n{cascade}")), expected);
     assert!(
         sum("rate_hz = 1000").ends_with("156.6 of 1000.0 us; 843.4 us are left for waking up"),
         "{}",

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::rig::{Rig, rig};
-use crate::source::ads1299::simulated::{Fault, Planned, Side, When};
-use crate::source::{EdgeKind, Source};
+use crate::source::ads1299::simulated::{Fault, Planned, Side, When, Which};
+use crate::source::{ChipFault, EdgeKind, Source};
 
 const CASCADE: &str = "topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 2000";
 
@@ -68,6 +68,55 @@ fn registers_are_shown_as_read_when_all_of_them_were() {
     let before_ns = read_ns(&rig);
     rig.run_until(40_000);
     assert_eq!(read_ns(&rig), before_ns);
+}
+
+#[test]
+fn settings_up_that_failed_are_counted_apart() {
+    let counts = |fault| {
+        let rig = run(CASCADE, 60_000, &[(20_001, fault)]);
+        let signs = rig.source.signs().unwrap();
+        (signs.n_reinits.load(Relaxed), signs.n_reinits_failed.load(Relaxed))
+    };
+    let (n, n_failed) = counts(Fault::Revert { chips: Which::Chip(1) });
+    assert_eq!((n, n_failed), (1, 0), "it came back at once");
+    let (n, n_failed) = counts(Fault::Zeros { chip: 2, n: u64::MAX });
+    assert!(n == 0 && n_failed > 0, "{n} and {n_failed}: it never came back");
+}
+
+#[test]
+fn frames_of_a_stuck_channel_and_suspect_ones_are_counted_where_people_look() {
+    let rig = run(
+        "",
+        12_000,
+        &[(4001, Fault::ChannelStuck { chip: 1, channel: 3, n: 3000 }), (8001, Fault::NibbleBad { chip: 2, n: 5 })],
+    );
+    let signs = rig.source.signs().unwrap();
+    let stuck: Vec<u64> = signs.stuck_frames.iter().map(|n| n.load(Relaxed)).collect();
+    // It holds the code of the conversion before: 3000 repetitions, of which the 1000th is the first that is called stuck.
+    let expected: Vec<u64> = (0..32).map(|i| if i == 11 { 3000 - 999 } else { 0 }).collect();
+    assert_eq!(stuck, expected);
+    let suspect: Vec<u64> = signs.suspect_frames.iter().map(|n| n.load(Relaxed)).collect();
+    assert_eq!(suspect, [0, 0, 5, 0]);
+}
+
+#[test]
+fn the_chip_that_fails_is_named_with_what_is_wrong() {
+    let faults = |fault| {
+        let rig = run(CASCADE, 60_000, &[(20_001, fault)]);
+        let signs = rig.source.signs().unwrap();
+        assert!(signs.failing.load(Relaxed), "{fault:?}");
+        signs.chip_faults.iter().map(|kind| ChipFault::of(kind.load(Relaxed))).collect::<Vec<_>>()
+    };
+    for (fault, expected) in [
+        (Fault::NibbleBad { chip: 2, n: u64::MAX }, ChipFault::StatusWord),
+        (Fault::FrameStuck { chip: 2, n: u64::MAX }, ChipFault::SameFrame),
+        (Fault::Zeros { chip: 2, n: u64::MAX }, ChipFault::NoAnswer),
+    ] {
+        assert_eq!(faults(fault), [None, None, Some(expected), None], "{fault:?}");
+    }
+    let rig = run(CASCADE, 60_000, &[(20_001, Fault::NibbleBad { chip: 2, n: 200 })]);
+    let signs = rig.source.signs().unwrap();
+    assert!(signs.chip_faults.iter().all(|kind| kind.load(Relaxed) == 0), "all is well again");
 }
 
 #[test]

@@ -1,7 +1,17 @@
 //! Start-up against benches on which something is wrong: each message names what was found and what to look at.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use super::rig::rig;
-use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Planned, Setup, When};
+use crate::config::{AutoOr, Document, Mistakes};
+use crate::source::ads1299::board_of;
+use crate::source::ads1299::chain::{Ads1299, Patience};
+use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Planned, Setup, SimulatedWire, When};
+use crate::source::ads1299::simulation::Simulation;
+use crate::source::ads1299::wire::{Edge, Pin, Shape, Wire, WireError};
+use crate::source::{Opening, Source};
 
 /// Longer than any start-up tries.
 const NEVER_NS: u64 = 3_600_000_000_000;
@@ -38,6 +48,69 @@ fn registers_of_a_row_are_read_past_the_bits_between_its_chips() {
             assert_eq!(rig.about["chips"][chip]["registers_read_back"], true, "{text}, {chip}: {}", rig.about);
             assert_eq!(rig.registers(chip)[0x05], rig.source.board.registers(chip)[0x05], "{text}, {chip}");
         }
+    }
+}
+
+/// Wires on which the daemon is asked to stop during step `at`.
+struct Asked {
+    wire: SimulatedWire,
+    stop: Arc<AtomicBool>,
+    n_steps: Arc<AtomicU64>,
+    at: u64,
+}
+
+impl Asked {
+    fn step(&self) {
+        if self.n_steps.fetch_add(1, Ordering::Relaxed) == self.at {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Wire for Asked {
+    fn now_ns(&self) -> u64 {
+        self.wire.now_ns()
+    }
+    fn wait_until(&mut self, at_ns: u64) {
+        self.wire.wait_until(at_ns);
+    }
+    fn transfer(&mut self, shape: Shape, tx: &[u8], rx: &mut [u8]) -> Result<(), WireError> {
+        self.step();
+        self.wire.transfer(shape, tx, rx)
+    }
+    fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
+        self.step();
+        self.wire.wait_edge(deadline_ns)
+    }
+    fn set_pin(&mut self, pin: Pin, high: bool) -> Result<(), WireError> {
+        self.wire.set_pin(pin, high)
+    }
+    fn has_pin(&self, pin: Pin) -> bool {
+        self.wire.has_pin(pin)
+    }
+    fn effective_clock_hz(&self, clock_hz: u32) -> u32 {
+        self.wire.effective_clock_hz(clock_hz)
+    }
+    fn reopen(&mut self) -> Result<(), WireError> {
+        self.wire.reopen()
+    }
+}
+
+#[test]
+fn asked_to_stop_it_gives_up_at_the_next_step_wherever_it_is() {
+    // The self-test takes the last 20 000 steps or so.
+    for at in [0, 1, 20, 100, 300, 700, 1500, 6000, 20_000] {
+        let text = "[source]\nkind = \"ads1299\"\nself_test = true\n";
+        let board = board_of(&Document::parse("rig.toml", text).unwrap(), &mut Mistakes::new("rig.toml")).unwrap();
+        let wire = SimulatedWire::on_virtual_clock(&Simulation::counter().setup(&board));
+        let (stop, n_steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let asked = Asked { wire, stop: Arc::clone(&stop), n_steps: Arc::clone(&n_steps), at };
+        let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
+        let mut source =
+            Ads1299::new(board, Box::new(move || Ok(Box::new(asked) as Box<dyn Wire>)), Patience::Forever, &opening);
+        let proven = source.prove(&stop);
+        assert!(proven.is_err(), "asked at step {at}, proven all the same");
+        assert_eq!(n_steps.load(Ordering::Relaxed), at + 1, "steps after it was asked to stop");
     }
 }
 

@@ -66,8 +66,14 @@ fn annotations_fall_on_their_frame_to_the_nanosecond() {
     let (_, codes) = run(&mut replay, 700);
     assert_eq!(codes, expected_codes(700, 300, 2));
     let arrived = arrived.lock().expect("no panic");
-    let marker =
-        |frame, offset_ns, duration_ns, text: &str| Marker { frame, offset_ns, duration_ns, text: text.to_owned() };
+    let marker = |frame, offset_ns, duration_ns, text: &str| Marker {
+        frame,
+        offset_ns,
+        duration_ns,
+        text: text.to_owned(),
+        origin: crate::block::Origin::Replay,
+        ..Marker::default()
+    };
     for round in 0..2 {
         let first = round * 300;
         let expected = [

@@ -1,26 +1,27 @@
 //! The annotations of a record, one list (TAL) at a time, so that a record of nothing but annotations does not cost many
 //! times its size.
 
-use crate::edf::{Annotation, TalError, parse_tals};
+use super::{Annotation, TalError, parse_tals};
 
-/// The longest list that is read; EDFlib's is 512 bytes. Two bytes of a list can be an annotation, which takes some forty
+/// The longest list (TAL) that is read; EDFlib's is 512 bytes. Two bytes of a list can be an annotation, which takes some forty
 /// times as much in memory: 11 MB here.
 const LIST_BYTES_MAX: usize = 1 << 18;
 
 /// The lists of one area. Ends at the first error.
 #[derive(Debug)]
-pub(super) struct Lists<'a> {
+pub struct Lists<'a> {
     area: &'a [u8],
     at: usize,
     is_first: bool,
 }
 
 /// The record's own onset in nanoseconds, where this is the list that keeps the time; and the annotations.
-pub(super) type List = (Option<i64>, Vec<Annotation>);
+pub type List = (Option<i64>, Vec<Annotation>);
 
 impl<'a> Lists<'a> {
     /// The lists of `area`.
-    pub(super) fn of(area: &'a [u8]) -> Lists<'a> {
+    #[must_use]
+    pub fn of(area: &'a [u8]) -> Lists<'a> {
         Lists { area, at: 0, is_first: true }
     }
 }
