@@ -17,6 +17,9 @@ const REAL_TIME: [&str; 3] = ["acquire", "process", "record-intake"];
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(10);
 
+/// The most that its start may take, on a machine that has much else to do.
+const BOUND: Duration = Duration::from_secs(60);
+
 /// The kernel's numbers of the threads called as in `REAL_TIME`.
 fn real_time_threads() -> Vec<(String, u32)> {
     let mut threads = Vec::new();
@@ -31,7 +34,7 @@ fn real_time_threads() -> Vec<(String, u32)> {
 
 fn get(port: u16, path: &str) -> Option<String> {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    socket.set_read_timeout(Some(BOUND)).ok()?;
     write!(socket, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").ok()?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).ok()?;
@@ -41,7 +44,7 @@ fn get(port: u16, path: &str) -> Option<String> {
 /// Asks the recorder for something, which it may refuse.
 fn post(port: u16, order: &str) {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(BOUND)).unwrap();
     write!(socket, "POST /api/v1/recording/{order} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
@@ -117,12 +120,12 @@ fn watch(source: &str, frames_min: u64, clients_min: usize) {
     let daemon = std::thread::spawn(move || biosigd::daemon::cli::main(arguments.into_iter()));
     let start = Instant::now();
     while get(port, "/healthz").is_none() || real_time_threads().len() < REAL_TIME.len() {
-        assert!(!daemon.is_finished() && start.elapsed() < Duration::from_secs(30), "the daemon does not start");
+        assert!(!daemon.is_finished() && start.elapsed() < BOUND, "the daemon does not start");
         std::thread::yield_now();
     }
     // The first block of each thread is part of the start.
     while get(port, "/metrics").is_none_or(|text| text.contains("delivered_frames_total{consumer=\"recorder\"} 0\n")) {
-        assert!(start.elapsed() < Duration::from_secs(30), "nothing is recorded");
+        assert!(start.elapsed() < BOUND, "nothing is recorded");
     }
     let threads = real_time_threads();
     assert_eq!(threads.len(), REAL_TIME.len(), "{threads:?}");

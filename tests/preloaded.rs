@@ -28,8 +28,6 @@ struct Run {
     delivered: u64,
     lost: u64,
     truth: Value,
-    /// The last status.
-    status: Value,
 }
 
 impl Run {
@@ -43,9 +41,18 @@ impl Run {
         self.truth["board"][name].as_u64().unwrap_or_else(|| panic!("{name} in {:#}", self.truth))
     }
 
-    /// Frames that the recorder lost by `cause`.
+    /// Frames that the recorder lost by `cause`, as the daemon's last lines have it: `.. recorder: .. 3 lost (2 missed, 1 spi)`.
     fn lost_by(&self, cause: &str) -> u64 {
-        self.status["ledger"]["recorder"]["lost"][cause].as_u64().unwrap_or_else(|| panic!("{:#}", self.status))
+        let mut lines = self.ended.lines.iter().rev();
+        let line = lines.find(|line| line.contains(" recorder: ")).expect("its ledger");
+        let (_, causes) = line.split_once(" lost (").expect("its causes");
+        let mut causes = causes.trim_end_matches(')').split(", ");
+        causes.find_map(|one| one.strip_suffix(cause)?.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Frames that were read in time, and found no place on the road of a machine that was held up.
+    fn lost_on_the_road(&self) -> u64 {
+        ["pool_empty", "link_full", "ring_full"].into_iter().map(|cause| self.lost_by(cause)).sum()
     }
 }
 
@@ -57,8 +64,7 @@ fn acquire(rig_settings: &str, source: &str, n_frames: u64) -> Run {
     let daemon = Daemon::start_as(dir, &config, "", |command| {
         rig.preload(command);
     });
-    let status =
-        daemon.wait_for("enough frames", |status| status["ledger"]["recorder"]["delivered"].as_u64() >= Some(n_frames));
+    daemon.wait_for("enough frames", |status| status["ledger"]["recorder"]["delivered"].as_u64() >= Some(n_frames));
     let (ended, dir) = daemon.stop();
     ended.assert_no_panic();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr());
@@ -78,7 +84,7 @@ fn acquire(rig_settings: &str, source: &str, n_frames: u64) -> Run {
     let (_, expected, delivered, lost) =
         ledgers.iter().find(|(name, ..)| name == "recorder").expect("a ledger").clone();
     assert_eq!(expected, delivered + lost);
-    Run { expected, delivered, lost, truth: rig.truth(), status, ended }
+    Run { expected, delivered, lost, truth: rig.truth(), ended }
 }
 
 /// The daemon's account against the rig's. Frames that were read and not delivered are those of which the daemon could
@@ -87,13 +93,15 @@ fn acquire(rig_settings: &str, source: &str, n_frames: u64) -> Run {
 fn assert_accounts_agree(run: &Run) {
     let read = run.chips("reads") - run.chips("repeated");
     let (unread, doubtful) = (run.chips("unread"), run.chips("doubtful"));
-    let unplaced = read - run.delivered;
+    // Of those that were read in time some may have found a link full.
+    let unplaced = read - run.delivered - run.lost_on_the_road();
     assert!(unplaced <= doubtful, "{unplaced} frames were read and not delivered, {doubtful} can be in doubt");
     // The daemon's account ends with the last frame that it could place.
     let after_the_end = read + unread - run.expected;
     assert!(after_the_end <= unplaced, "{} frames expected, {:#}", run.expected, run.truth);
     if doubtful == 0 {
-        assert_eq!((run.expected, run.lost), (read + unread, unread), "{:#}", run.truth);
+        let lost = unread + run.lost_on_the_road();
+        assert_eq!((run.expected, run.lost), (read + unread, lost), "{:#}", run.truth);
     }
     assert_eq!(run.chips("violations"), 0, "the chips got the times they need");
     assert_eq!(run.kernel("transfers_in_wrong_mode"), 0);
@@ -103,11 +111,8 @@ fn assert_accounts_agree(run: &Run) {
 fn four_chips_at_4_khz_are_acquired_and_every_missing_frame_is_counted() {
     let run = acquire("", "", 12_000);
     assert_accounts_agree(&run);
-    // All of them because nobody read them in time.
-    assert!(run.ended.stderr().contains(&format!("{} lost (", run.lost)), "{}", run.ended.stderr());
-    for cause in ["spi", "reinit", "pool_empty", "link_full", "ring_full", "disk"] {
-        assert_eq!(run.lost_by(cause), 0, "{cause}");
-    }
+    // All of them because this machine was late: the chips and the bus are well, and so is the disk.
+    assert_eq!(run.lost, run.lost_by("missed") + run.lost_on_the_road(), "{}", run.ended.stderr());
 }
 
 #[test]

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const LINES = 10;
-const WITHIN_MS = 20_000;
+const WITHIN_MS = 60_000;
 
 const [url, readme] = process.argv.slice(2);
 const clients = [...readFileSync(readme, "utf8").matchAll(/```js\n(.*?)```/gs)].map((found) => found[1]).filter((text) => text.includes("/v1/stream"));

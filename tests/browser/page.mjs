@@ -12,8 +12,8 @@ import { chromium } from "playwright-core";
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const DESKTOP = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1, colorScheme: "light" };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, colorScheme: "dark" };
-const START_WITHIN_MS = 30_000; // the page, its connection and the first frames, on a busy machine
-const MOVE_WITHIN_MS = 15_000;
+const START_WITHIN_MS = 60_000; // the page, its connection and the first frames, on a busy machine
+const MOVE_WITHIN_MS = 60_000;
 const HOLE_WITHIN_MS = 60_000;
 const PICTURE_S = 6; // of signal on a kept picture
 const FPS_OVER = 120; // pictures over which the rate is taken

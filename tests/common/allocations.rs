@@ -4,10 +4,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Calls by thread: the kernel's thread number, modulo the length. The numbers of one process's threads differ little.
-static CALLS: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+/// The kernel numbers threads from 1 to below this (`PID_MAX_LIMIT` on 64 bits).
+const THREADS_MAX: usize = 1 << 22;
+
+/// Calls by the kernel's number of the thread, one place for each: on a machine where others begin many processes, the numbers
+/// of a daemon's short-lived threads come from all over. Untouched pages of it are never there.
+static CALLS: [AtomicU32; THREADS_MAX] = [const { AtomicU32::new(0) }; THREADS_MAX];
 
 thread_local! {
     /// Where this thread counts; a constant without a destructor, so that it can be reached as long as the thread runs.
@@ -24,21 +28,17 @@ pub(crate) fn during(work: impl FnOnce()) -> u64 {
     let calls = || CALLS[own_slot()].load(Ordering::Relaxed);
     let before = calls();
     work();
-    calls() - before
+    u64::from(calls().wrapping_sub(before))
 }
 
 /// How often the thread with the kernel's number `thread` has so far.
 pub(crate) fn of_thread(thread: u32) -> u64 {
-    CALLS[slot_of(thread)].load(Ordering::Relaxed)
-}
-
-fn slot_of(thread: u32) -> usize {
-    thread as usize % CALLS.len()
+    u64::from(CALLS[thread as usize].load(Ordering::Relaxed))
 }
 
 fn own_slot() -> usize {
     if SLOT.get() == usize::MAX {
-        SLOT.set(slot_of(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()));
+        SLOT.set(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs() as usize);
     }
     SLOT.get()
 }

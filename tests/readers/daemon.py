@@ -8,8 +8,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-START_WITHIN_S = 30
+START_WITHIN_S = 60
 END_WITHIN_S = 60
+FRAMES_WITHIN_S = 120
 
 
 class Daemon:
@@ -53,11 +54,19 @@ class Daemon:
         return self.log_file.read_text()
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
             return answer.read().decode()
 
     def status(self):
         return json.loads(self.get("/api/v1/status"))
+
+    def until_frames(self, n_frames):
+        """Waits until so many frames were converted; the status of that moment."""
+        deadline = time.monotonic() + FRAMES_WITHIN_S
+        while (status := self.status())["frames"] < n_frames:
+            assert time.monotonic() < deadline, f"{status['frames']} of {n_frames} frames came"
+            time.sleep(0.05)
+        return status
 
     def recording(self, ending="bdf"):
         """The one file that it recorded, and its sidecar."""

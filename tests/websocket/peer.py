@@ -15,7 +15,7 @@ from websockets.protocol import OPEN
 from websockets.streams import StreamReader
 from websockets.uri import parse_uri
 
-BOUND_S = 20
+BOUND_S = 60
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = b"\x37\xfa\x21\x3d"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="

@@ -30,7 +30,7 @@ fn the_counter_is_what_it_promises() {
 
 #[test]
 fn frames_run_on_and_stop_hands_over_what_there_is() {
-    let mut source = open("signal = \"counter\"\nn_channels = 4\nrate_hz = 64000", 640);
+    let mut source = open("signal = \"counter\"\nn_channels = 4\nrate_hz = 64000\nfifo_s = 60", 640);
     let mut block = RawBlock::new(source.stream(), 0);
     let stop = Stop::default();
     source.start();
