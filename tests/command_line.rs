@@ -1,4 +1,4 @@
-//! Wrong command lines through the real binary: the message says what was wrong, the exit code is 64, nothing is done.
+//! Command lines through the real binary. Where one is wrong the message says what, the exit code is 64, nothing is done.
 
 mod common;
 
@@ -28,5 +28,21 @@ fn the_command_line() {
         let ended = run(arguments, dir.path());
         let expected = format!("biosigd: {message}; `biosigd --help` shows what there is");
         assert_eq!((ended.code, ended.stderr()), (Some(64), expected));
+    }
+}
+
+/// Microamperes are allowed where comparators tell on from off, and nobody who puts them on skin was not told.
+#[test]
+fn check_warns_of_a_current_that_is_not_for_skin() {
+    for (mode, current_na, warns) in
+        [("dc", 6, false), ("dc", 24, false), ("dc", 6000, true), ("dc", 24_000, true), ("off", 24_000, false)]
+    {
+        let text =
+            format!("[source]\nkind = \"ads1299\"\n[source.lead_off]\nmode = \"{mode}\"\ncurrent_na = {current_na}\n");
+        let ended = run(&["check", "-c", "rig.toml"], dir_with(text.as_bytes()).path());
+        let warning =
+            format!("lead_off: current_na = {current_na} is a direct current for a bench; on skin 6 or 24 is right");
+        assert_eq!((ended.code, ended.lines.len()), (Some(0), usize::from(warns)), "{text}{}", ended.stderr());
+        assert!(ended.lines.iter().all(|line| line.contains(&warning)), "{}", ended.stderr());
     }
 }

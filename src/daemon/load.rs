@@ -22,7 +22,7 @@ use crate::source::{self, Hardware, Opening, Source};
 const BUILT_IN: &str = include_str!("../../config/simulated.toml");
 
 /// The source of a configuration that names none, the same as without a file: chips that are simulated.
-const DEFAULT_KIND: &str = "ads1299";
+pub(super) const DEFAULT_KIND: &str = "ads1299";
 
 /// Where the packaged daemon is configured.
 const SYSTEM_FILE: &str = "/etc/biosigd/biosigd.toml";
@@ -227,6 +227,7 @@ pub(super) fn build(
     if !mistakes.is_empty() {
         return Err(Failure::Config(mistakes));
     }
+    plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(Loaded {
         settings,
         source_kind,

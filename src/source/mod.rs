@@ -50,6 +50,11 @@ pub trait Plan: Send + std::fmt::Debug {
     fn lines(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+
+    /// What is allowed and wants a second look, for the log and `biosigd check`.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The buses, pins and time that a converter needs.

@@ -278,6 +278,9 @@ pub const COMPARATOR_PERCENT: [f64; 8] = [95.0, 92.5, 90.0, 87.5, 85.0, 80.0, 75
 /// Lead-off currents by the code of LOFF.ILEAD_OFF, nA.
 pub const CURRENTS_NA: [u32; 4] = [6, 24, 6000, 24_000];
 
+/// The most of these that skin should see; the larger ones tell at a bench whether a wire is on.
+pub const SKIN_NA_MAX: u32 = 24;
+
 impl LeadOff {
     fn register(&self) -> u8 {
         let code_of = |place: Option<usize>| place.and_then(|code| u8::try_from(code).ok()).unwrap_or(0);

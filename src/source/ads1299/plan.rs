@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::board::{Board, ReadMode};
+use super::board::{Board, LeadOff, LeadOffMode, ReadMode, SKIN_NA_MAX};
 use super::budget::{Budget, KEEP_OUT_NS};
 use super::bus::{self, BusError, ChipChoice, LinuxSettings};
 use super::chain::{Ads1299, OpenWire, Patience};
@@ -105,6 +105,14 @@ impl Plan for Ads1299Plan {
             lines.push(("gpio", pins.join(", ")));
         }
         lines
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let LeadOff { mode, current_na, .. } = self.board.lead_off;
+        if mode != LeadOffMode::Dc || current_na <= SKIN_NA_MAX {
+            return Vec::new();
+        }
+        vec![format!("lead_off: current_na = {current_na} is a direct current for a bench; on skin 6 or 24 is right")]
     }
 }
 

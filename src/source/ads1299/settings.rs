@@ -1,6 +1,6 @@
 //! From the keys of a file to a checked [`Board`]: every value in its range, and no two that contradict each other.
 
-use super::board::{Board, COMPARATOR_PERCENT, CURRENTS_NA, Clock, LeadOffMode};
+use super::board::{Board, COMPARATOR_PERCENT, CURRENTS_NA, Clock, LeadOffMode, SKIN_NA_MAX};
 use super::budget::Budget;
 use super::bus::{rp1_clock_hz, rp1_request_hz};
 use super::describe::board;
@@ -306,7 +306,7 @@ impl LeadOffKeys {
             format_args!("current_na = {current} must be one of 6, 24, 6000, 24000"),
         );
         check.must(
-            current <= 24 || self.mode == LeadOffMode::Dc || self.mode == LeadOffMode::Off,
+            current <= SKIN_NA_MAX || self.mode == LeadOffMode::Dc || self.mode == LeadOffMode::Off,
             "current_na",
             format_args!(
                 "current_na = {current} must be 6 or 24 with an alternating current: microamperes are not for skin"
