@@ -3,20 +3,23 @@
 
 mod common;
 
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
-use common::{Daemon, Ended};
+use common::{BOUND, Daemon, Ended};
 use rustix::process::Signal;
 use serde_json::Value;
 use tungstenite::Message;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 const RELOADS: usize = 100;
 
-/// The counter at 32 channels x 4 kSPS through a chain of `stages`, with more sections after it.
+/// The counter at 32 channels x 4 kSPS through a chain of `stages`, with more sections after it. What the converter forgives is
+/// what a test waits for: a machine that stands still for seconds costs nothing.
 fn config(stages: &str, more: &str) -> String {
     format!(
-        "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\n[chain.live]\n{stages}\n[chain.copy]\nfrom = \"live\"\n\
+        "[source]\nkind = \"synthetic\"\nsignal = \"counter\"\nfifo_s = 30\n[chain.live]\n{stages}\n[chain.copy]\nfrom = \"live\"\n\
          [recorder]\nmin_free_gb = 0\n[http]\nlisten = \"127.0.0.1:0\"\n{more}"
     )
 }
@@ -41,14 +44,21 @@ fn stages(n: usize) -> String {
 #[derive(Debug, Default)]
 struct Heard {
     hellos: usize,
+    /// How often this machine was too busy for it, so that it was told to come back later; it did.
+    given_up: usize,
     rates_hz: Vec<f64>,
     frames: u64,
 }
 
 /// Reads all streams until the daemon closes; every block fits the hello before it.
 fn listen(daemon: &Daemon) -> thread::JoinHandle<Heard> {
-    let url = format!("ws://{}/v1/stream", daemon.address);
-    let (mut client, _) = tungstenite::client(url, daemon.connect()).expect("a seat is free");
+    let address = daemon.address;
+    let connect = move || {
+        let socket = TcpStream::connect_timeout(&address, BOUND).ok()?;
+        socket.set_read_timeout(Some(BOUND)).ok()?;
+        Some(tungstenite::client(format!("ws://{address}/v1/stream"), socket).ok()?.0)
+    };
+    let mut client = connect().expect("a seat is free");
     thread::spawn(move || {
         let (mut heard, mut next) = (Heard::default(), [None::<u64>; 3]);
         while let Ok(message) = client.read() {
@@ -76,6 +86,11 @@ fn listen(daemon: &Daemon) -> thread::JoinHandle<Heard> {
                     }
                     next[stream] = Some(first + n_frames);
                     heard.frames += n_frames;
+                }
+                Message::Close(Some(why)) if why.code == CloseCode::Again => {
+                    heard.given_up += 1;
+                    let Some(again) = connect() else { break };
+                    (client, next) = (again, [None; 3]);
                 }
                 _ => {}
             }
@@ -159,7 +174,7 @@ fn a_hundred_reloads_cost_no_recorded_frame() {
     let ended = stop_and_verify(daemon);
     for client in clients {
         let heard = client.join().expect("the client found nothing wrong");
-        assert!(heard.hellos > RELOADS / 8, "{heard:?} in\n{}", ended.stderr());
+        assert!(heard.hellos > RELOADS / 8 || heard.given_up > 0, "{heard:?} in\n{}", ended.stderr());
         assert_eq!(heard.rates_hz.last().copied(), rate_hz, "the last hello is of the last file");
         assert!(heard.rates_hz.iter().any(|rate| *rate < 4000.0), "{heard:?}");
     }
@@ -249,6 +264,10 @@ fn how_the_file_is_written_changes_nothing() {
     for written in [
         format!("# The rig in room 3\n{}# end\n", config(&stages(2), "")),
         config(&stages(2), "[log]\n").replace('"', "'").replace(" = ", "="),
+        config(
+            &stages(2),
+            "[log]\nlevel = \"info\"\n[acquire]\nblock_frames = \"auto\"\n[websocket]\nclients_max = 64\n",
+        ),
         config(&stages(2), "").replace("2.0", "2").replace("order = 3", "order = 3 # steeper"),
     ] {
         daemon.reload(written.as_bytes());
@@ -258,7 +277,8 @@ fn how_the_file_is_written_changes_nothing() {
     let so_far = daemon.status()["frames"].as_u64();
     daemon.wait_for("two more blocks", |status| status["frames"].as_u64() >= so_far.map(|frames| frames + 80));
     stop_and_verify(daemon);
-    assert_eq!(client.join().expect("the client found nothing wrong").hellos, 1, "no chain was built anew");
+    let heard = client.join().expect("the client found nothing wrong");
+    assert_eq!(heard.hellos, 1 + heard.given_up, "no chain was built anew");
 }
 
 #[test]

@@ -10,9 +10,12 @@ use toml::{Table, Value};
 
 use super::load::{self, Reloaded};
 use super::road::{self, Road};
+use super::settings::SECTIONS;
 use super::{Failure, log};
 use crate::block::Stream;
+use crate::config::Key;
 use crate::pipeline::Chain;
+use crate::{source, stage};
 
 /// How long the processing thread has to take new chains between two blocks.
 const TAKE_TIME: Duration = Duration::from_secs(5);
@@ -187,14 +190,35 @@ fn names_of(configuration: &Table) -> BTreeSet<&String> {
     configuration.get("chain").and_then(Value::as_table).into_iter().flat_map(Table::keys).collect()
 }
 
-/// Dotted names of the keys whose values differ: settings are compared, not how they are written.
+/// Dotted names of the keys whose values differ: settings are compared, not how they are written, and a key that is left out
+/// is at its default.
 fn differences(before: &Table, after: &Table) -> Vec<String> {
+    let kind = before.get("source").and_then(|source| source.get("kind")).and_then(Value::as_str);
+    let kind = kind.unwrap_or(load::DEFAULT_KIND);
+    let of_source = source::KINDS.iter().find(|row| row.name == kind).map_or(&[][..], |row| row.keys);
+    let default = |name: &str| match name.split_once('.')? {
+        ("source", "kind") => Some(Value::from(load::DEFAULT_KIND)),
+        ("source", key) => default_of(of_source, key),
+        (section, key) => default_of(SECTIONS.iter().find(|(name, _)| *name == section)?.1, key),
+    };
     let mut names = Vec::new();
-    compare(before, after, "", &mut names);
+    compare(before, after, "", &default, &mut names);
     names
 }
 
-fn compare(before: &Table, after: &Table, prefix: &str, names: &mut Vec<String>) {
+/// The default of the key called `name` among these, if it is a value and not told in words.
+fn default_of(keys: &[Key], name: &str) -> Option<Value> {
+    let key = keys.iter().find(|key| key.name == name)?;
+    format!("value = {}", key.default).parse::<Table>().ok()?.remove("value")
+}
+
+fn compare(
+    before: &Table,
+    after: &Table,
+    prefix: &str,
+    default: &dyn Fn(&str) -> Option<Value>,
+    names: &mut Vec<String>,
+) {
     let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -202,11 +226,12 @@ fn compare(before: &Table, after: &Table, prefix: &str, names: &mut Vec<String>)
     for key in keys {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match (before.get(key), after.get(key)) {
-            (Some(Value::Table(before)), Some(Value::Table(after))) => compare(before, after, &name, names),
+            (Some(Value::Table(before)), Some(Value::Table(after))) => compare(before, after, &name, default, names),
             // A chain is something also without any key; other sections are not.
             (None, Some(_)) | (Some(_), None) if prefix == "chain" => names.push(name),
-            (Some(Value::Table(before)), None) => compare(before, &nothing, &name, names),
-            (None, Some(Value::Table(after))) => compare(&nothing, after, &name, names),
+            (Some(Value::Table(before)), None) => compare(before, &nothing, &name, default, names),
+            (None, Some(Value::Table(after))) => compare(&nothing, after, &name, default, names),
+            (Some(value), None) | (None, Some(value)) if default(&name).is_some_and(|it| is_same(value, &it)) => {}
             (Some(before), Some(after)) if is_same(before, after) => {}
             _ => names.push(name),
         }
@@ -223,7 +248,14 @@ fn is_same(before: &Value, after: &Value) -> bool {
         (Value::Array(before), Value::Array(after)) => {
             before.len() == after.len() && before.iter().zip(after).all(|(before, after)| is_same(before, after))
         }
-        (Value::Table(before), Value::Table(after)) => differences(before, after).is_empty(),
+        // Of lists there are those of stages, each of which names its kind.
+        (Value::Table(before), Value::Table(after)) => {
+            let row = stage::KINDS.iter().find(|row| before.get("kind").and_then(Value::as_str) == Some(row.name));
+            let keys = row.map_or(&[][..], |row| row.keys);
+            let mut names = Vec::new();
+            compare(before, after, "", &|name| default_of(keys, name), &mut names);
+            names.is_empty()
+        }
         _ => before == after,
     }
 }
@@ -255,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_named() {
-        let before = table("[acquire]\ncore = 1\n[chain.live]\nstage = [{kind = \"gain\"}]\n[log]\nlevel = \"info\"");
+        let before = table("[acquire]\ncore = 1\n[chain.live]\nstage = [{kind = \"gain\"}]\n[log]\nlevel = \"debug\"");
         let after = table("[acquire]\ncore = 2\n[chain.live]\nstage = [{kind = \"notch\"}]\n[http]\nlisten = \"x\"");
         assert_eq!(differences(&before, &after), ["acquire.core", "chain.live.stage", "http.listen", "log.level"]);
     }
@@ -268,6 +300,26 @@ mod tests {
         assert!(differences(&before, &after).is_empty(), "{:?}", differences(&before, &after));
         let other = table("chain.live.stage = [ {factor = 2.5, kind = \"gain\"} ]\n[source]\nrate_hz = 4000");
         assert_eq!(differences(&before, &other), ["chain.live.stage"]);
+    }
+
+    #[test]
+    fn a_default_that_is_written_out_does_not_differ() {
+        let before = table("[[chain.live.stage]]\nkind = \"high_pass\"");
+        let after = table(
+            "[source]\nkind = \"ads1299\"\nrate_hz = 4000\n[source.lead_off]\nmode = \"off\"\n[acquire]\nblock_frames = \"auto\"\n\
+             [log]\nlevel = \"info\"\n[[chain.live.stage]]\nkind = \"high_pass\"\norder = 2",
+        );
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            assert!(differences(before, after).is_empty(), "{:?}", differences(before, after));
+        }
+        let other = table(
+            "[source.lead_off]\nmode = \"dc\"\n[acquire]\nblock_frames = 40\n[[chain.live.stage]]\nkind = \"high_pass\"\norder = 4",
+        );
+        let expected = ["acquire.block_frames", "chain.live.stage", "source.lead_off.mode"];
+        assert_eq!(
+            (differences(&before, &other), differences(&after, &other)),
+            (expected.map(str::to_owned).into(), expected.map(str::to_owned).into())
+        );
     }
 
     #[test]
