@@ -153,7 +153,7 @@ append_cmdline() {
 }
 
 isolate_cores() {
-    local file cores others n_cores setting
+    local file cores others n_cores setting there
     cores=$(cores_of "$isolate")
     n_cores=$(getconf _NPROCESSORS_CONF)
     [ "$(sort -n <<<"$cores" | tail -n1)" -lt "$n_cores" ] || stop_with 64 "--isolate $isolate: this machine has cores 0 to $((n_cores - 1))"
@@ -163,7 +163,12 @@ isolate_cores() {
     if [ -z "$file" ]; then
         echo "  no cmdline.txt in /boot/firmware or /boot: add \`$setting\` to the kernel's command line yourself"
     elif grep -q '\bisolcpus=' "$root$file"; then
-        already "$file has $(grep -o '\bisolcpus=[^ ]*' "$root$file")"
+        there=$(grep -o '\bisolcpus=[^ ]*' "$root$file" | head -n1)
+        if [ "$there" = "${setting%% *}" ]; then
+            already "$file has $there"
+        else
+            echo "  left as it is: $file has $there, which is not what --isolate $isolate asks for; change it there, to \`$setting\`"
+        fi
     else
         does "keep cores $isolate free: \`$setting\` in $file" append_cmdline "$root$file" "$setting"
         reboot_needed=yes

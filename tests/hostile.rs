@@ -168,6 +168,17 @@ fn without_proc() {
         return;
     }
     records_under("exec unshare -m sh -c 'umount -l /proc && exec \"$0\" -c rig.toml' \"$0\"", |_| {});
+    // How much memory there is, is known without it.
+    let much = CONFIG.replace("n_channels = 8", "n_channels = 1024").replace("rate_hz = 1000", "rate_hz = 16000");
+    let dir = dir_with(much.replace("stall_budget_s = 5", "stall_budget_s = 3600").as_bytes());
+    let check = "umount -l /proc && exec \"$0\" check -c rig.toml";
+    let refused = Command::new("unshare")
+        .args(["-m", "sh", "-c", check, env!("CARGO_BIN_EXE_biosigd")])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(78) && why.contains("is more than half of this machine's memory"), "{why}");
 }
 
 #[test]

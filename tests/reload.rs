@@ -203,6 +203,18 @@ fn a_bad_file_changes_nothing_and_says_why() {
         (config("", "[websocket]\nstreams = [\"lve\"]\n"), "there is no stream `lve`"),
         (good.replace("127.0.0.1:0", "0.0.0.0:0"), "can be reached from the network"),
         ("x".repeat(2 << 20), "the file is larger than 1 MiB"),
+        // Right for the source that runs; a restart would refuse them.
+        (
+            config("[[chain.live.stage]]\nkind = \"low_pass\"\ncorner_hz = 500", "")
+                .replace("\"counter\"", "\"counter\"\nrate_hz = 250"),
+            "corner_hz = 500 must be below half the rate, 125",
+        ),
+        (good.replace("min_free_gb = 0", "min_free_gb = 0\nformat = \"edf\""), "16 bit"),
+        (
+            good.replace("\"counter\"", "\"counter\"\nn_channels = 1024")
+                .replace("min_free_gb = 0", "stall_budget_s = 3600"),
+            "is more than half of this machine's memory",
+        ),
     ] {
         daemon.reload(bad.as_bytes());
         assert!(daemon.line_with(message).contains("rig.toml:"), "{message}");
@@ -213,7 +225,14 @@ fn a_bad_file_changes_nothing_and_says_why() {
     std::fs::remove_file(daemon.dir.path().join("rig.toml")).expect("it was there");
     daemon.signal(Signal::HUP);
     daemon.line_with("rig.toml cannot be read: No such file or directory (os error 2)");
+    let next = daemon.line_with(": ");
+    assert!(next.ends_with("nothing was changed"), "nothing was found in no file: {next}");
+    let fifo = daemon.dir.path().join("rig.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    daemon.signal(Signal::HUP);
+    daemon.line_with("rig.toml cannot be read: it is a pipe or a device, and has to be a file");
     daemon.line_with("nothing was changed");
+    std::fs::remove_file(fifo).expect("it was there");
     std::fs::create_dir(daemon.dir.path().join("rig.toml")).expect("its name is free");
     daemon.signal(Signal::HUP);
     daemon.line_with("rig.toml cannot be read: Is a directory (os error 21)");

@@ -50,9 +50,9 @@ pub enum Failure {
     /// Something was refused that `strict = true` insists on.
     #[error("{0} (an error because daemon.strict = true)")]
     Strict(crate::rt::Refused),
-    /// Frames did not reach the disk.
+    /// Frames did not reach the disk, or a thread did not end in the time that a stop has.
     #[error("{0}")]
-    NotRecorded(String),
+    Unfinished(String),
     /// A recording is missing or damaged.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -113,7 +113,7 @@ impl Failure {
             Failure::Internal(_) | Failure::System { .. } => 70,
             Failure::Output(SinkError::Io { source, .. }) if source.kind() == PermissionDenied => 73,
             Failure::Output(_) => 73,
-            Failure::NotRecorded(_) | Failure::Verify(VerifyError::Output(_)) => 74,
+            Failure::Unfinished(_) | Failure::Verify(VerifyError::Output(_)) => 74,
             Failure::NoConfig { source, .. } if source.kind() == PermissionDenied => 77,
             Failure::Strict(_) => 77,
             Failure::NoConfig { .. } => 66,

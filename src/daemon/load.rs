@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use super::settings::{Level, Record, Settings};
@@ -102,6 +103,12 @@ pub(super) struct Reloaded {
     pub(super) chains: Vec<Chain>,
 }
 
+/// Proves the `text` of `file`, called `name`, with its own source, as a start would, so that what is said to need a restart
+/// also survives it. Nothing of what is built stays.
+pub(super) fn prove_for_restart(file: &Path, (name, text): (&str, &str)) -> Result<(), Failure> {
+    build((name.to_owned(), text.to_owned()), Some(file), source::KINDS, |_| {}).map(drop)
+}
+
 /// Proves the `text` of `file`, called `name`, its chains against the source that runs, `raw` from `n_chips` chips.
 pub(super) fn reload(
     file: &Path,
@@ -138,10 +145,17 @@ pub(super) fn text_of(path: &Path) -> Result<(String, String), Failure> {
     }
 }
 
-/// The file, or as much of it as shows that it is too large.
+/// The file, or as much of it as shows that it is too large. Of a pipe or a device, which may never end or never begin, nothing:
+/// on SIGHUP `main` reads this, which feeds the watchdog and hears signals.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(std::io::Error::other("it is a pipe or a device, and has to be a file"));
+    }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -276,7 +290,7 @@ fn streams(
 
 /// Refuses a road that would take more than half of the machine's memory, with the sum.
 fn check_memory(document: &Document<'_>, sizes: &Sizes, settings: &Settings, mistakes: &mut Mistakes) {
-    let Some(installed) = crate::rt::installed_memory_bytes() else { return };
+    let installed = crate::rt::installed_memory_bytes();
     let total = sizes.total_bytes();
     if total <= installed / 2 {
         return;

@@ -60,35 +60,21 @@ impl Reloader {
             tracing::warn!("there is no configuration file to read again: the daemon runs on its built-in one");
             return;
         };
-        let (name, text) = match load::text_of(&file) {
-            Ok(read) => read,
-            Err(error) => return self.refuse(&file, &error, ""),
+        let proven = load::text_of(&file)
+            .and_then(|(name, text)| load::prove_for_restart(&file, (&name, &text)).map(|()| (name, text)));
+        let (name, text) = match proven {
+            Ok(proven) => proven,
+            Err(error) => return refuse(&file, &error, &[]),
         };
+        let wanted = text.parse().unwrap_or_default();
         match load::reload(&file, (&name, &text), (&self.raw, self.n_chips), &road.context.metrics) {
-            Ok(reloaded) => self.apply(reloaded, text.parse().unwrap_or_default(), road),
-            Err(error) => self.refuse(&file, &error, &text),
-        }
-    }
-
-    /// Says why a file with this `text` changes nothing. What is a mistake for the source that runs may be right for the
-    /// one that the file asks for: the keys that need a restart are named here too.
-    fn refuse(&self, file: &Path, error: &Failure, text: &str) {
-        match error {
-            Failure::Config(mistakes) => mistakes.lines().for_each(|line| tracing::error!("{line}")),
-            error => tracing::error!("{}", error.in_full()),
-        }
-        if let Ok(wanted) = text.parse::<Table>() {
-            let differences = differences(&self.running, &wanted);
-            let restart: Vec<String> = differences.into_iter().filter(|key| !is_live(key)).collect();
-            if !restart.is_empty() {
-                tracing::error!(
-                    "{}: it was held against the source that runs; these changes need a restart: {}",
-                    file.display(),
-                    restart.join(", ")
-                );
+            Ok(reloaded) => self.apply(reloaded, wanted, road),
+            // The file is right for the source that it asks for, and this daemon runs on another.
+            Err(error) => {
+                let differences = differences(&self.running, &wanted);
+                refuse(&file, &error, &differences.into_iter().filter(|key| !is_live(key)).collect::<Vec<_>>());
             }
         }
-        tracing::error!("{}: nothing was changed", file.display());
     }
 
     fn apply(&mut self, reloaded: Reloaded, mut wanted: Table, road: &Road) {
@@ -97,6 +83,7 @@ impl Reloader {
             differences(&self.running, &wanted).into_iter().partition(|key| is_live(key));
         let (of_chains, others) = changed.into_iter().partition::<Vec<String>, _>(|key| key.starts_with("chain."));
         changed = others;
+        let mut not_taken = false;
         if !of_chains.is_empty() {
             // Streams are numbered and counted by chain: which there are stays.
             if names_of(&self.running) != names_of(&wanted) {
@@ -104,6 +91,7 @@ impl Reloader {
                 restart.extend(of_chains);
             } else if let Err(why) = self.exchange(chains, road) {
                 keep(&mut wanted, &self.running, "chain");
+                not_taken = true;
                 tracing::error!("not changed: {}: {why}; reload again", of_chains.join(", "));
             } else {
                 changed.extend(of_chains);
@@ -126,7 +114,7 @@ impl Reloader {
         }
         changed.sort();
         restart.sort();
-        match (changed.is_empty(), restart.is_empty()) {
+        match (changed.is_empty(), restart.is_empty() && !not_taken) {
             (true, true) => tracing::info!("reloaded; nothing changed"),
             (true, false) => tracing::info!("reloaded; changed: nothing"),
             (false, _) => tracing::info!("reloaded; changed: {}", changed.join(", ")),
@@ -164,6 +152,20 @@ impl Reloader {
             }
         }
     }
+}
+
+/// Says why a file changes nothing, and which keys would need a `restart` to come true.
+fn refuse(file: &Path, error: &Failure, restart: &[String]) {
+    match error {
+        Failure::Config(mistakes) => mistakes.lines().for_each(|line| tracing::error!("{line}")),
+        error => tracing::error!("{}", error.in_full()),
+    }
+    let file = file.display();
+    if !restart.is_empty() {
+        let keys = restart.join(", ");
+        tracing::error!("{file}: it was held against the source that runs; these changes need a restart: {keys}");
+    }
+    tracing::error!("{file}: nothing was changed");
 }
 
 /// Waits for the chains that were replaced, and drops them. False when none came in time.

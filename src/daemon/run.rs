@@ -258,7 +258,7 @@ fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Syste
     road.http.stop();
     let mut unwritten = 0;
     for ledger in &road.context.ledgers {
-        let (account, open) = last_account(ledger, !stuck.is_empty());
+        let (account, open) = last_account(ledger, road.context.metrics.frames.get(), !stuck.is_empty());
         unwritten += if ledger.consumer() == "recorder" { open } else { 0 };
         tracing::info!(
             "{}: {} frames expected, {} delivered, {} lost ({})",
@@ -273,29 +273,35 @@ fn drain_road(mut road: Road, most: Duration, asked: &Asked, systemd: &mut Syste
         return Err(Failure::Internal(format!("thread {} panicked", died.join(", "))));
     }
     if !stuck.is_empty() {
-        let text = format!("{} did not finish {within}: {unwritten} frames did not reach the disk", stuck.join(", "));
-        return Err(Failure::NotRecorded(text));
+        let text = format!("{} did not finish {within}", stuck.join(", "));
+        let of_recorder = unwritten > 0 || stuck.iter().any(|name| name.starts_with("record-"));
+        return Err(Failure::Unfinished(match of_recorder {
+            true => format!("{text}: {unwritten} frames did not reach the disk"),
+            false => text,
+        }));
     }
     let ended = road.context.recording_status().ended;
     let lost = road.context.ledgers.iter().filter(|ledger| ledger.consumer() == "recorder").map(Ledger::account);
     let lost: u64 = lost.map(|account| account.lost.get(Cause::Disk) + account.lost.get(Cause::RingFull)).sum();
     match (ended, road.fate.why()) {
-        (Some(reason), _) if lost > 0 => {
-            Err(Failure::NotRecorded(format!("{reason}; {lost} frames were not recorded")))
-        }
+        (Some(reason), _) if lost > 0 => Err(Failure::Unfinished(format!("{reason}; {lost} frames were not recorded"))),
         (_, Some(why)) => Err(Failure::BrokeOff(why.to_owned())),
         _ => Ok(()),
     }
 }
 
 /// A consumer's last account, and how many frames of it were still on their way. What the deadline `cut_off` is lost:
-/// `disk` for the recorder, `client_slow` for clients. It is lost in this account alone, read once: threads that did
+/// `disk` for the recorder, `client_slow` for clients, `link_full` for processing, which counts what its link dropped only with
+/// the next block that it takes: it is owed all `acquired` frames. It is lost in this account alone, read once: threads that did
 /// not finish go on until the process ends, and what they deliver meanwhile must not count twice.
-fn last_account(ledger: &Ledger, cut_off: bool) -> (Account, u64) {
+fn last_account(ledger: &Ledger, acquired: u64, cut_off: bool) -> (Account, u64) {
     let mut account = ledger.account();
+    if cut_off && ledger.consumer() == "process" {
+        account.expected = account.expected.max(acquired);
+    }
     let open = account.expected.saturating_sub(account.delivered + account.lost.total());
     match ledger.consumer() {
-        "process" => {}
+        "process" if cut_off => account.lost.add(Cause::LinkFull, open),
         "recorder" if cut_off => account.lost.add(Cause::Disk, open),
         _ if cut_off => account.lost.add(Cause::ClientSlow, open),
         _ => {}
@@ -310,16 +316,27 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_at_the_deadline_is_lost_once() {
-        for (consumer, cause) in [("recorder", Cause::Disk), ("websocket.raw", Cause::ClientSlow)] {
+        let consumers = [("recorder", Cause::Disk), ("websocket.raw", Cause::ClientSlow), ("process", Cause::LinkFull)];
+        for (consumer, cause) in consumers {
             let ledger = Ledger::new(&Metrics::new("0").expect("metrics"), consumer);
             ledger.expect(10);
             ledger.deliver(4);
-            let (account, open) = last_account(&ledger, true);
+            let (account, open) = last_account(&ledger, 10, true);
             assert_eq!((account.expected, account.delivered, account.lost.get(cause), open), (10, 4, 6, 6));
             // Its thread did not finish in time, and finishes now.
             ledger.deliver(6);
-            let (account, open) = last_account(&ledger, true);
+            let (account, open) = last_account(&ledger, 10, true);
             assert_eq!((account.expected, account.delivered, account.lost.total(), open), (10, 10, 0, 0));
         }
+    }
+
+    #[test]
+    fn what_a_hanging_process_never_took_is_lost_at_its_link() {
+        let ledger = Ledger::new(&Metrics::new("0").expect("metrics"), "process");
+        ledger.expect(10);
+        ledger.deliver(10);
+        let (account, _) = last_account(&ledger, 25, true);
+        assert_eq!((account.expected, account.delivered, account.lost.get(Cause::LinkFull)), (25, 10, 15));
+        assert_eq!(last_account(&ledger, 25, false).0.expected, 10, "it goes on taking");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::thread::CORE_MAX;
+
 /// The cores of this machine, as the kernel lists them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cores {
@@ -27,7 +29,8 @@ impl Cores {
             possible = (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
         }
         let allowed = match rustix::thread::sched_getaffinity(None) {
-            Ok(mask) => possible.iter().copied().filter(|core| mask.is_set(*core)).collect(),
+            // A core beyond the mask is none that could be asked for.
+            Ok(mask) => possible.iter().copied().filter(|core| *core <= CORE_MAX && mask.is_set(*core)).collect(),
             // Not to know is no reason to refuse.
             Err(_) => possible.clone(),
         };

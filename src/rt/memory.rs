@@ -1,7 +1,5 @@
 //! Locked memory: a page fault on the acquisition thread is a wait for the disk.
 
-use std::fs;
-
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, getrlimit};
 
@@ -24,11 +22,11 @@ pub fn lock_memory() -> Result<(), Refused> {
     })
 }
 
-/// The machine's memory in bytes; `None` where `/proc` is not mounted.
+/// The machine's memory in bytes, without what the kernel keeps for itself (sysinfo(2)).
 #[must_use]
-pub fn installed_memory_bytes() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
+pub fn installed_memory_bytes() -> u64 {
+    let about = rustix::system::sysinfo();
+    // `c_ulong` is half as wide on 32 bits.
+    #[allow(clippy::useless_conversion, reason = "not there")]
+    u64::from(about.totalram).saturating_mul(u64::from(about.mem_unit))
 }

@@ -6,7 +6,7 @@ use std::io;
 use core_affinity::CoreId;
 
 /// The largest core number that the affinity mask of the C library holds; `core_affinity` aborts beyond it.
-const CORE_MAX: usize = 1023;
+pub(super) const CORE_MAX: usize = 1023;
 
 /// What a thread wants to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
