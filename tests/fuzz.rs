@@ -3,7 +3,8 @@
 //! the size of the files and 64 MB.
 //!
 //! The damage is the same each time. `BIOSIGD_FUZZ=1000000` for more of it, shared out among the formats; a failure names
-//! its seed, and `BIOSIGD_FUZZ_SEED=SEED` does that one alone. `tests/fuzz/corpus` was made by
+//! its seed, and `BIOSIGD_FUZZ_SEED=SEED` does that one alone. `BIOSIGD_FUZZ_FIRST=125000` begins each format after that
+//! many, so that processes can share the work. `tests/fuzz/corpus` was made by
 //! `cargo test --test fuzz -- --ignored`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,6 +14,8 @@ mod damage;
 mod feeder;
 #[path = "common/peak.rs"]
 mod peak;
+#[path = "common/replayed.rs"]
+mod replayed;
 #[path = "fuzz/sums.rs"]
 mod sums;
 
@@ -24,24 +27,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use biosigd::block::{Cause, RawBlock};
-use biosigd::config::MaxOr;
+use biosigd::block::Cause;
 use biosigd::daemon::convert::{Request, convert};
 use biosigd::daemon::verify::verify_file;
 use biosigd::format::{FileFormat, Values};
-use biosigd::rt::Stop;
 use biosigd::sink::RawSink;
 use biosigd::sink::recorder::{complete, repair};
-use biosigd::source::replay::{Recording, Replay, Settings};
-use biosigd::source::{Filled, Source};
 use damage::Dice;
 use feeder::Feeder;
+use peak::BEYOND_MAX;
 
 /// Damages in `cargo test`, all formats together.
 const DAMAGES: u64 = 4000;
-
-/// Beyond the size of the files.
-const HELD_MAX: usize = 64 << 20;
 
 /// What one damage may take.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -100,14 +97,16 @@ fn no_damage_makes_a_reader_panic_hang_or_take_memory_without_bound() {
     let shm = Path::new("/dev/shm");
     let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let n_each = setting("BIOSIGD_FUZZ").unwrap_or(DAMAGES) / formats.len() as u64;
-    let (mut most, mut longest) = (0, Duration::ZERO);
+    // Each with its seed.
+    let (mut most, mut longest) = ((0, 0), (Duration::ZERO, 0));
     for (index, (format, cases)) in formats.iter().enumerate() {
         let mut done = 0;
         let first = (index as u64) << 48;
+        let begin = first + setting("BIOSIGD_FUZZ_FIRST").unwrap_or(0);
         let seeds = match setting("BIOSIGD_FUZZ_SEED") {
             Some(only) if only >> 48 == index as u64 => only..only + 1,
             Some(_) => continue,
-            None => first..first + n_each,
+            None => begin..begin + n_each,
         };
         for seed in seeds {
             watched.send(Some(seed)).unwrap();
@@ -118,18 +117,19 @@ fn no_damage_makes_a_reader_panic_hang_or_take_memory_without_bound() {
                 }))
             };
             let (file_bytes, held) = peak::during(run);
-            longest = longest.max(begun.elapsed());
+            longest = longest.max((begun.elapsed(), seed));
             let panics = PANICS.load(Ordering::Relaxed) - before;
             assert!(file_bytes.is_ok() && panics == 0, "{format}: panic, BIOSIGD_FUZZ_SEED={seed}");
             let beyond = held.saturating_sub(file_bytes.unwrap());
-            assert!(beyond <= HELD_MAX, "{format}: {held} bytes held, BIOSIGD_FUZZ_SEED={seed}");
-            most = most.max(beyond);
+            assert!(beyond <= BEYOND_MAX, "{format}: {held} bytes held, BIOSIGD_FUZZ_SEED={seed}");
+            most = most.max((beyond, seed));
             done += 1;
         }
         println!("{format}: {done} damages through verify, convert, replay and recover");
     }
     watched.send(None).unwrap();
-    println!("at most {most} bytes beyond the files' size, at most {longest:?} each");
+    println!("at most {} bytes beyond the files' size, BIOSIGD_FUZZ_SEED={}", most.0, most.1);
+    println!("at most {:?}, BIOSIGD_FUZZ_SEED={}", longest.0, longest.1);
 }
 
 /// Ends the process with the seed when one damage takes too long: a thread cannot be ended.
@@ -179,7 +179,7 @@ fn damaged(case: &Case, seed: u64, dir: &Path) -> usize {
     let values = [Values::Codes, Values::Units][dice.below(2)];
     let request = Request { input: path.clone(), output: dir.join("out"), target, values };
     drop(convert(&request, &AtomicBool::new(false), &mut std::io::sink()));
-    replay(&path);
+    replayed::replay(&path);
     if let Ok(Some(repaired)) = repair(&path, dice.below(2) == 0) {
         drop(complete(&repaired.names, &AtomicBool::new(false)));
     }
@@ -188,18 +188,6 @@ fn damaged(case: &Case, seed: u64, dir: &Path) -> usize {
     }
     // Twice, because the copies of the test are held as well.
     2 * n_bytes
-}
-
-/// As fast as it goes, to the end.
-fn replay(path: &Path) {
-    let Ok(recording) = Recording::open(path) else { return };
-    let settings = Settings { file: path.to_owned(), speed: MaxOr::Max, looped: false };
-    let Ok(mut replay) = Replay::new(recording, &settings, 100) else { return };
-    let mut block = RawBlock::new(replay.stream(), 0);
-    replay.connect(Box::new(drop));
-    replay.start();
-    let stop = Stop::default();
-    while replay.fill(&mut block, &stop) != Filled::End {}
 }
 
 /// Of each format a finished recording with gaps and markers, and one whose recorder was killed.

@@ -4,6 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// What any reader of recordings may hold beyond the size of the files.
+pub(crate) const BEYOND_MAX: usize = 64 << 20;
+
 /// Bytes held now, and the most since the last look. `Relaxed`: nothing else is ordered by them.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);

@@ -9,7 +9,7 @@
 //! records, then the length, then the sidecar by one renaming, then the names.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -244,7 +244,7 @@ pub(super) fn settle(
 ) -> Result<(), RepairError> {
     let write = |bytes: &[u8], at| data.write_all_at(bytes, at).map_err(refused("cannot write it"));
     if n_records == 0 {
-        write(&empty_record(header), header.header_bytes())?;
+        write_empty_record(data, header).map_err(refused("cannot write it"))?;
     }
     let count = n_records.max(1);
     if count > RECORDS_MAX {
@@ -260,22 +260,28 @@ pub(super) fn settle(
     data.set_len(due_bytes).and_then(|()| data.sync_all()).map_err(refused("cannot write it"))
 }
 
-/// A record in which every code is as near to zero as its range allows.
-fn empty_record(header: &Header) -> Vec<u8> {
-    let mut record = Vec::with_capacity(header.record_bytes());
-    let n_bytes = header.bytes_per_sample();
+/// Writes a record in which every code is as near to zero as its range allows. Never held as a whole: a header that lies may
+/// speak of a long one.
+fn write_empty_record(mut data: &File, header: &Header) -> io::Result<()> {
+    const TIME_BYTES: usize = 32;
+    data.seek(SeekFrom::Start(header.header_bytes()))?;
+    let mut out = BufWriter::with_capacity(1 << 16, data);
+    let (width, mut keeps_time) = (header.bytes_per_sample(), true);
     for signal in &header.signals {
-        let code = if signal.is_annotations() {
-            0
-        } else {
-            0.clamp(signal.digital_min, signal.digital_max.max(signal.digital_min))
-        };
-        (0..signal.samples_per_record).for_each(|_| record.extend_from_slice(&code.to_le_bytes()[..n_bytes]));
+        if !signal.is_annotations() {
+            let code = 0.clamp(signal.digital_min, signal.digital_max.max(signal.digital_min)).to_le_bytes();
+            (0..signal.samples_per_record).try_for_each(|_| out.write_all(&code[..width]))?;
+            continue;
+        }
+        let n_bytes = signal.samples_per_record * width;
+        let mut start = vec![0; n_bytes.min(TIME_BYTES)];
+        if std::mem::take(&mut keeps_time) {
+            drop(TalArea::new(&mut start, 0));
+        }
+        out.write_all(&start)?;
+        io::copy(&mut io::repeat(0).take((n_bytes - start.len()) as u64), &mut out)?;
     }
-    for (_, range) in header.signal_ranges().filter(|(signal, _)| signal.is_annotations()).take(1) {
-        drop(TalArea::new(&mut record[range], 0));
-    }
-    record
+    out.flush()
 }
 
 /// What the account of the file becomes.
@@ -375,13 +381,13 @@ impl Account<'_> {
     }
 }
 
-/// Replaces a file by one renaming.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file by one renaming; the parts come one after the other.
+fn replace(path: &Path, parts: &[Vec<u8>]) -> io::Result<()> {
     let mut work = path.as_os_str().to_owned();
     work.push(".new");
     let work = Path::new(&work);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(work)?;
-    file.write_all(bytes).and_then(|()| file.sync_all())?;
+    parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all())?;
     std::fs::rename(work, path)?;
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -26,9 +26,13 @@ const SIDECAR_BYTES_MAX: u64 = 6 << 20;
 /// As above, of what its values take in memory: two bytes of JSON can be a value, eight a map. 9998 channels take 16 MB.
 const SIDECAR_HELD_MAX: usize = 24 << 20;
 
-/// What a value takes in a list that grows, and what a map takes beyond its values.
+/// What a value takes in a list that grows, and what a list and a map take with their first one.
 const VALUE_BYTES: usize = 64;
+const LIST_BYTES: usize = 128;
 const MAP_BYTES: usize = 640;
+
+/// Ours are less deep. Written back, each value stands in a line of its own, behind two spaces for each list around it.
+const DEPTH_MAX: usize = 16;
 
 /// The most that a reason may take of the first page, in characters; JSON may make six bytes of one.
 const REASON_CHARACTERS_MAX: usize = 300;
@@ -121,12 +125,10 @@ impl Sidecar {
     }
 }
 
-/// A whole sidecar of these parts, as bytes: what `recover` writes in place of a torn one.
-pub(super) fn layout(first: &Map<String, Value>, clock_pairs: &Value, constant: &Map<String, Value>) -> Vec<u8> {
-    let mut bytes = page(format!("{{\n{}", members(first)));
-    bytes.extend(page(pairs(clock_pairs)));
-    bytes.extend_from_slice(tail(constant).as_bytes());
-    bytes
+/// A whole sidecar of these parts, as bytes one after the other: what `recover` writes in place of a torn one.
+pub(super) fn layout(first: &Map<String, Value>, clock_pairs: &Value, constant: &Map<String, Value>) -> [Vec<u8>; 3] {
+    let [first, pairs] = [format!("{{\n{}", members(first)), pairs(clock_pairs)].map(page);
+    [first, pairs, tail(constant).into_bytes()]
 }
 
 /// The parts of a sidecar, each as far as it can be read: a power cut tears what was being written, and never the part
@@ -147,17 +149,34 @@ impl Parts {
         let object = |text: Option<&[u8]>, end: &str| {
             let text = String::from_utf8_lossy(text?);
             let text = text.trim().trim_start_matches('{').trim_end_matches(end).trim_end();
-            serde_json::from_str::<Map<String, Value>>(&format!("{{{text}}}")).ok()
+            map(&format!("{{{text}}}"))
         };
         let mut pairs = object(bytes.get(PAGE_BYTES..2 * PAGE_BYTES), ",");
         // The brace that ends the file is there already.
         let tail = bytes.get(2 * PAGE_BYTES..).map(|tail| format!("{{{}", String::from_utf8_lossy(tail)));
-        let constant = tail.and_then(|text| serde_json::from_str(&text).ok());
+        let constant = tail.and_then(|text| map(&text));
         Parts {
             first: object(bytes.get(..PAGE_BYTES), ","),
             clock_pairs: pairs.as_mut().and_then(|pairs| pairs.remove("clock_pairs")),
             constant,
         }
+    }
+}
+
+/// A part as an object, where it is no larger and no deeper than one of ours; three bytes can come of one that is no UTF-8.
+fn map(text: &str) -> Option<Map<String, Value>> {
+    let object: Map<String, Value> =
+        (text.len() as u64 <= SIDECAR_BYTES_MAX).then(|| serde_json::from_str(text).ok())??;
+    object.values().all(|value| is_within(value, DEPTH_MAX)).then_some(object)
+}
+
+/// Whether `value` is nested at most so deep.
+fn is_within(value: &Value, depth_max: usize) -> bool {
+    let is_below = |value: &Value| depth_max > 0 && is_within(value, depth_max - 1);
+    match value {
+        Value::Array(values) => values.iter().all(is_below),
+        Value::Object(members) => members.values().all(is_below),
+        _ => true,
     }
 }
 
@@ -169,7 +188,8 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     // A value comes after one of these, or is all there is.
     let held = bytes.iter().map(|byte| match byte {
         b'{' => MAP_BYTES,
-        b',' | b'[' | b':' => VALUE_BYTES,
+        b'[' => LIST_BYTES,
+        b',' | b':' => VALUE_BYTES,
         _ => 0,
     });
     if held.sum::<usize>() > SIDECAR_HELD_MAX {
@@ -236,8 +256,11 @@ fn first_page(changing: &Changing<'_>) -> Map<String, Value> {
 
 /// The members of an object as JSON text, without the braces around them.
 fn members(object: &Map<String, Value>) -> String {
-    let text = serde_json::to_string_pretty(object).unwrap_or_default();
-    text.trim_start_matches("{\n").trim_end_matches("\n}").to_owned()
+    let mut text = serde_json::to_string_pretty(object).unwrap_or_default();
+    // In place: it may be long.
+    text.truncate(text.len().saturating_sub("\n}".len()));
+    drop(text.drain(.."{\n".len().min(text.len())));
+    text
 }
 
 #[cfg(test)]
@@ -277,7 +300,7 @@ mod tests {
         assert_eq!(parts.clock_pairs.as_ref().and_then(Value::as_array).map(Vec::len), Some(PAIRS_MAX));
         let first = parts.first.expect("whole");
         assert_eq!(first["next"]["first_frame"], u64::MAX);
-        assert_eq!(layout(&first, &whole["clock_pairs"], &constant), bytes);
+        assert_eq!(layout(&first, &whole["clock_pairs"], &constant).concat(), bytes);
         // Torn: what stays is still there.
         let mut torn = bytes;
         torn[100..600].fill(0);
