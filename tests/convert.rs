@@ -5,6 +5,8 @@ mod common;
 mod feeder;
 #[path = "convert/files.rs"]
 mod files;
+#[path = "convert/told.rs"]
+mod told;
 
 use std::fs;
 use std::path::Path;
@@ -160,8 +162,24 @@ fn a_recording_of_ours_beside_its_own_tables() {
         name(&file)
     );
     assert_eq!((ended.code, ended.stderr()), (Some(65), expected));
-    converted(dir.path(), &name(&file), "copy.bdf").expect("converts");
-    assert_eq!(fs::read(dir.path().join("copy.bdf")).expect("reads"), fs::read(&file).expect("reads"));
+    // Away from its sidecar the file says itself which frames were recorded.
+    let filling =
+        "3 records, every code as it was; 70 frames that only fill up the last one are annotated BAD_FILLING\n";
+    let text = converted(dir.path(), &name(&file), "copy.bdf").expect("converts");
+    assert!(text.ends_with(filling), "{text}");
+    let report = verify_file(&dir.path().join("copy.bdf"), true).expect("opens");
+    assert!(
+        report.is_well() && report.to_string().contains("70 frames only fill up the last record: 230 were recorded")
+    );
+    let text = converted(dir.path(), "copy.bdf", "copy.csv").expect("converts");
+    assert!(text.contains("70 frames that fill up the last record, as the annotation says, are not in it"), "{text}");
+    assert!(fs::read(dir.path().join("copy.csv")).expect("reads") == fs::read(&csv).expect("reads"));
+    // And a copy of the copy says it once.
+    let text = converted(dir.path(), "copy.bdf", "again.bdf").expect("converts");
+    assert!(text.ends_with(filling), "{text}");
+    assert!(
+        fs::read(dir.path().join("again.bdf")).expect("reads") == fs::read(dir.path().join("copy.bdf")).expect("reads")
+    );
 }
 
 /// Nothing was made, and this is why.

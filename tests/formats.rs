@@ -14,7 +14,7 @@ use biosigd::daemon::convert::{Request, convert};
 use biosigd::daemon::recover::recover;
 use biosigd::daemon::verify::verify_file;
 use biosigd::edf::{Annotation, Signal, decode, parse_tals};
-use biosigd::format::{Fault, FileFormat, Reader, Values};
+use biosigd::format::{FILLING_TEXT, Fault, FileFormat, Reader, Values};
 use biosigd::sink::RawSink;
 use biosigd::sink::recorder::{Names, RecorderPlan, Rotate, check, complete};
 use feeder::Feeder;
@@ -166,15 +166,13 @@ fn each_goes_into_each_and_comes_back() {
                 let name = format!("{}.{}", is_units(to), to.0.ending());
                 let there = converted(&file, dir.path().join(format!("there-{name}")), to.1);
                 assert_well(&there, false);
-                assert_eq!(read(&there).expect("reads").annotations, read(&file).expect("reads").annotations);
+                let [found, due] = [&there, &file].map(|path| recorded(read(path).expect("reads")));
+                assert_eq!((found.annotations, found.codes), (due.annotations, due.codes), "{from:?} {to:?}");
                 let back = converted(&there, dir.path().join(format!("back-{name}.{}", from.0.ending())), from.1);
                 assert_well(&back, false);
-                // A short record that was filled up for the way has no sidecar that tells it.
-                let is_longer = to.0.is_edf() && !from.0.is_edf();
-                if is_longer || (from.0 == FileFormat::Edf) != (to.0 == FileFormat::Edf) {
-                    let (mut back, file) = (read(&back).expect("reads"), read(&file).expect("reads"));
-                    let n_frames = file.codes[0].len();
-                    back.codes.iter_mut().for_each(|codes| codes.truncate(n_frames));
+                // Records of BDF and EDF are filled up, and say so; the header's image of EDF is another one.
+                if from.0.is_edf() || (from.0 == FileFormat::Edf) != (to.0 == FileFormat::Edf) {
+                    let [back, file] = [&back, &file].map(|path| recorded(read(path).expect("reads")));
                     assert_eq!(back, file, "{from:?} {to:?}");
                 } else {
                     assert!(fs::read(&back).expect("reads") == bytes, "{from:?} {to:?}");
@@ -184,6 +182,16 @@ fn each_goes_into_each_and_comes_back() {
     }
 }
 
+/// What was recorded of it: the recording of [`record`] without what fills its last record up.
+fn recorded(mut contents: Contents) -> Contents {
+    let n_filling = contents.annotations.iter().filter(|annotation| annotation.text == FILLING_TEXT).count();
+    assert!(n_filling <= 1 && contents.codes.iter().all(|codes| [1208, 1300].contains(&codes.len())));
+    contents.codes.iter_mut().for_each(|codes| codes.truncate(1208));
+    contents.annotations.retain(|annotation| annotation.text != FILLING_TEXT);
+    contents
+}
+
+/// A process that is killed tears the last record; a power cut also leaves zeros where what was not synced should be.
 #[test]
 fn a_recorder_killed_at_any_byte_loses_one_record_at_most() {
     for row in ROWS {
@@ -195,29 +203,45 @@ fn a_recorder_killed_at_any_byte_loses_one_record_at_most() {
         feeder.gap(Cause::Disk, 40);
         feeder.frames(260);
         let file = feeder.recorder.progress().file.expect("open");
-        let (bytes, sidecar) = (fs::read(&file).expect("reads"), fs::read(file.with_extension("json")).expect("reads"));
-        let name = file.file_name().expect("a name");
+        let (bytes, sidecar) = (fs::read(&file).expect("reads"), feeder::sidecar(&file));
         // The bytes of the header, then of each record.
         let whole = read(&file).expect("reads");
         assert_eq!(whole.codes[0].len(), 500);
         let ends = record_ends(&bytes, &file);
-        for cut in (ends[0]..=bytes.len()).step_by(211).chain(ends.iter().copied()) {
+        let boot = sidecar["boot_id"].as_str().expect("a boot");
+        let text = fs::read_to_string(file.with_extension("json")).expect("reads");
+        let other_boot = text.replace(boot, &"0".repeat(boot.len()));
+        let recovers = |data: &[u8], sidecar: Option<&str>, n_records: usize, what: &str| {
             let there = tempfile::tempdir().expect("a folder");
-            let path = there.path().join(name);
-            fs::write(&path, &bytes[..cut]).expect("writes");
-            fs::write(path.with_extension("json"), &sidecar).expect("writes");
+            let path = there.path().join(file.file_name().expect("a name"));
+            fs::write(&path, data).expect("writes");
+            sidecar.map_or(Ok(()), |text| fs::write(path.with_extension("json"), text)).expect("writes");
             let mut out = Vec::new();
-            recover(&[there.path().to_owned()], &mut out).expect("recovers");
+            recover(&[path.clone()], &mut out).unwrap_or_else(|error| panic!("{row:?}, {what}: {error}"));
             let recovered = Names::of(&path).expect("an ending").data();
             assert_well(&recovered, row.0 != FileFormat::Edf);
             let found = read(&recovered).expect("reads");
-            let n_records = ends.iter().filter(|end| **end <= cut).count() - 1;
             let n_frames = if row.0.is_edf() { n_records.max(1) * 100 } else { n_records * 100 };
             for (found, whole) in found.codes.iter().zip(&whole.codes) {
-                assert_eq!(found.len(), n_frames, "{row:?}, cut at {cut}");
-                assert_eq!(found[..n_records * 100], whole[..n_records * 100], "{row:?}, cut at {cut}");
+                assert_eq!(found.len(), n_frames, "{row:?}, {what}");
+                assert_eq!(found[..n_records * 100], whole[..n_records * 100], "{row:?}, {what}");
             }
             recover(&[there.path().to_owned()], &mut out).expect("again");
+        };
+        for cut in (ends[0]..=bytes.len()).step_by(211).chain(ends.iter().copied()) {
+            let n_records = ends.iter().filter(|end| **end <= cut).count() - 1;
+            recovers(&bytes[..cut], Some(&text), n_records, &format!("cut at {cut}"));
+            // Two records were synced. What was cut off may have been zeros: then all of it is still there.
+            for longer in [bytes.len(), bytes.len() + 12_345] {
+                let mut zeroed = bytes[..cut].to_vec();
+                zeroed.resize(longer, 0);
+                let n_records = ends.iter().filter(|end| zeroed.starts_with(&bytes[..**end])).count() - 1;
+                let what = format!("zeros from {cut} to {longer}");
+                if cut >= ends[2] {
+                    recovers(&zeroed, Some(&other_boot), n_records, &what);
+                }
+                recovers(&zeroed, None, n_records, &what);
+            }
         }
     }
 }

@@ -9,8 +9,9 @@
 //!
 //! A plain file (no `+`) stays plain: its patient's field is free text, with which readers refuse a `+` file.
 //!
-//! A BDF or EDF file fills its last record up; where the sidecar beside IN says how many frames were recorded, a CSV or raw
-//! OUT has those and no others.
+//! A BDF or EDF file fills its last record up. Where the sidecar beside IN, or a mark in it, says how many frames were
+//! recorded, a CSV or raw OUT has those and no others, and in a BDF or EDF OUT an annotation says which ones are not
+//! (`format`, `mark`): on the way back they are left out again.
 //!
 //! What is deliberately absent: changing rates or ranges, which would change samples; sidecars, whose ledger speaks of the
 //! file it was written for.
@@ -112,12 +113,18 @@ pub fn convert(request: &Request, stop: &AtomicBool, out: &mut impl Write) -> Re
     let mut file = NewFile::create(&request.output)?;
     file.write_all(writer.header()).map_err(|source| file.error(source))?;
     let (mut image, mut n_damaged, mut n_frames) = (Vec::new(), 0_u64, 0_u64);
-    while let Some(frames) = input.next(&mut image, !request.target.is_edf())? {
+    let (mut n_filling, mut n_unmarked) = (0_u64, 0_u64);
+    let record_frames = format::record_frames(input.header()).unwrap_or(0);
+    while let Some(frames) = input.next(&mut image)? {
         // `Relaxed`: the flag orders nothing, it only ends the work.
         if stop.load(Ordering::Relaxed) {
             return Err(ConvertError::Stopped { path: request.output.clone() });
         }
-        n_damaged += u64::from(input.annotations(&image)?.is_err());
+        n_damaged += u64::from(!input.annotations(&image)?);
+        if request.target.is_edf() && frames < record_frames {
+            let is_marked = format::mark(input.header(), &mut image, frames);
+            *if is_marked { &mut n_filling } else { &mut n_unmarked } += (record_frames - frames) as u64;
+        }
         let record = writer.record(&image, frames).map_err(|error| input.unusable(error.to_string()))?;
         file.write_all(record).map_err(|source| file.error(source))?;
         n_frames += frames as u64;
@@ -125,10 +132,13 @@ pub fn convert(request: &Request, stop: &AtomicBool, out: &mut impl Write) -> Re
     if n_damaged > 0 {
         input.note(format!("damaged: annotations of {n_damaged} records cannot be read; copied byte by byte"));
     }
+    if !request.target.is_edf() {
+        input.note_left_out();
+    }
     let count = writer.count(input.n_records()).map_err(|error| input.unusable(error.to_string()))?;
     file.seal(count)?;
     file.publish()?;
-    let written = match (request.target, request.values) {
+    let mut written = match (request.target, request.values) {
         (FileFormat::Csv, Values::Units) => format!("{n_frames} frames in units"),
         (FileFormat::Csv, Values::Codes) => format!("{n_frames} frames in codes"),
         (FileFormat::Raw, _) => format!("{n_frames} frames, every code as it was"),
@@ -138,6 +148,15 @@ pub fn convert(request: &Request, stop: &AtomicBool, out: &mut impl Write) -> Re
             format!("{name}{plus}, {} records, every code as it was", input.n_records())
         }
     };
+    if n_filling > 0 {
+        let text = format::FILLING_TEXT;
+        written.push_str(&format!("; {n_filling} frames that only fill up the last one are annotated {text}"));
+    }
+    if n_unmarked > 0 {
+        written.push_str(&format!(
+            "; {n_unmarked} frames at its end only fill it up, and there is no room to annotate that"
+        ));
+    }
     let header = input.header();
     let n_signals = header.signals.iter().filter(|signal| !Signal::is_annotations(signal)).count();
     let mut text = format!(

@@ -20,6 +20,7 @@
 
 mod csv;
 mod csv_read;
+mod filling;
 mod image;
 mod plain;
 mod raw;
@@ -30,6 +31,7 @@ mod text;
 use std::fmt;
 use std::path::Path;
 
+pub use filling::{FILLING_TEXT, mark, marked, unmark};
 pub use image::{pad, record_frames};
 pub use reader::{Fault, Reader};
 

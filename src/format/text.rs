@@ -125,6 +125,16 @@ fn kind(signal: &Signal) -> &'static str {
     }
 }
 
+/// A line end in a label would be one in the titles of a CSV file, and the rows after it nobody's.
+fn printable(what: &str, text: &str) -> Result<(), String> {
+    match text.contains(char::is_control) {
+        true => {
+            Err(format!("the {what} `{}` has characters that cannot be printed; none are right", text.escape_debug()))
+        }
+        false => Ok(()),
+    }
+}
+
 fn facts(text: &Text) -> Result<Facts, String> {
     let image = IMAGES.into_iter().find(|format| format.name() == text.image);
     let image = image.ok_or_else(|| format!("the header's image is `{}`, no continuous BDF or EDF", text.image))?;
@@ -135,6 +145,11 @@ fn facts(text: &Text) -> Result<Facts, String> {
     }
     let signals = text.signals.iter().map(|signal| {
         let TextSignal { label, physical_min, physical_max, digital_min, digital_max, .. } = signal;
+        let texts = [("label", label), ("unit", &signal.unit), ("transducer", &signal.transducer)];
+        texts
+            .into_iter()
+            .chain([("prefilter", &signal.prefilter)])
+            .try_for_each(|(what, text)| printable(what, text))?;
         let signal = Signal {
             label: label.clone(),
             transducer: signal.transducer.clone(),
@@ -152,6 +167,8 @@ fn facts(text: &Text) -> Result<Facts, String> {
         }
         Ok(signal)
     });
+    printable("patient", &text.patient)?;
+    printable("recording", &text.recording)?;
     let duration_ns = parse_ns(&text.record_duration_s).filter(|ns| *ns > 0);
     let duration_s = text.record_duration_s.parse::<f64>().ok().filter(|_| duration_ns.is_some());
     let header = Header {

@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::ConvertError;
-use crate::edf::{Header, Lists, Signal, TalError, format_ns};
-use crate::format::{Fault, FileFormat, Reader, record_frames};
+use crate::edf::{Header, Lists, Signal, format_ns};
+use crate::format::{Fault, FileFormat, Reader, marked, record_frames, unmark};
 use crate::sink::recorder::{Names, read_sidecar};
 
 /// A continuous recording.
@@ -18,8 +19,12 @@ pub(super) struct Input {
     path: PathBuf,
     reader: Reader<BufReader<File>>,
     header: Header,
-    /// Frames that were recorded, as far as the sidecar says it; the rest fills the last record up.
+    /// Frames that were recorded, as far as the sidecar or the file says it; the rest fills the last record up.
     n_recorded: u64,
+    /// Frames of those records that were left out.
+    n_left_out: u64,
+    /// Who says so.
+    told_by: &'static str,
     /// The first record, until it is taken.
     first: Option<(Vec<u8>, usize)>,
     /// Records and frames that were taken.
@@ -64,10 +69,14 @@ impl Input {
             )));
         }
         let mut notes = Vec::new();
-        let mut n_recorded = u64::MAX;
+        let (mut n_recorded, mut told_by) = (None, "sidecar");
         if reader.format().is_edf() {
             let n_records = n_records(&header, metadata.len(), &mut notes);
             n_recorded = frames_recorded(path, &header, n_records);
+            if n_recorded.is_none() {
+                told_by = "annotation";
+                n_recorded = frames_marked(reader.get_ref().get_ref(), &header, n_records).map_err(read)?;
+            }
         }
         let mut input = Input {
             path: path.to_owned(),
@@ -78,7 +87,9 @@ impl Input {
                 .collect(),
             reader,
             header,
-            n_recorded,
+            n_recorded: n_recorded.unwrap_or(u64::MAX),
+            n_left_out: 0,
+            told_by,
             first: None,
             n_taken: 0,
             n_frames: 0,
@@ -138,9 +149,8 @@ impl Input {
         self.notes.push(note);
     }
 
-    /// The next record, and how many of its frames are to be written: those that were recorded where `is_exact`, else all.
-    /// `None` after the last.
-    pub(super) fn next(&mut self, image: &mut Vec<u8>, is_exact: bool) -> Result<Option<usize>, ConvertError> {
+    /// The next record, and how many of its frames were recorded. `None` after the last.
+    pub(super) fn next(&mut self, image: &mut Vec<u8>) -> Result<Option<usize>, ConvertError> {
         let n_frames = match self.first.take() {
             Some((first, n_frames)) => {
                 *image = first;
@@ -151,13 +161,21 @@ impl Input {
         let Some(mut n_frames) = n_frames else { return Ok(None) };
         self.n_taken += 1;
         let left = usize::try_from(self.n_recorded.saturating_sub(self.n_frames)).unwrap_or(usize::MAX);
-        if is_exact && left < n_frames {
-            let n_filled = n_frames - left;
-            self.note(format!("{n_filled} frames that fill up the last record, as the sidecar says, are not in it"));
+        if left < n_frames {
+            self.n_left_out += (n_frames - left) as u64;
             n_frames = left;
+            unmark(&self.header, image, n_frames);
         }
         self.n_frames += n_frames as u64;
         Ok(Some(n_frames))
+    }
+
+    /// Says how many frames are not in OUT, once all were taken.
+    pub(super) fn note_left_out(&mut self) {
+        if self.n_left_out > 0 {
+            let (n_frames, told_by) = (self.n_left_out, self.told_by);
+            self.note(format!("{n_frames} frames that fill up the last record, as the {told_by} says, are not in it"));
+        }
     }
 
     /// Reads a record; a torn one at the end is noted.
@@ -174,21 +192,22 @@ impl Input {
         }
     }
 
-    /// Counts the annotations of the record taken last, and checks that it begins when it is due. The outer error is the
-    /// end of all; the inner one says which bytes are no annotations.
-    pub(super) fn annotations(&mut self, image: &[u8]) -> Result<Result<(), TalError>, ConvertError> {
-        if let Some(why) = self.onset_ns(image).and_then(|onset_ns| self.jump(onset_ns)) {
+    /// Counts the annotations of the record taken last, and checks that it begins when it is due. Whether all of them can
+    /// be read, and say when the record begins where they should.
+    pub(super) fn annotations(&mut self, image: &[u8]) -> Result<bool, ConvertError> {
+        let onset_ns = self.onset_ns(image);
+        if let Some(why) = onset_ns.and_then(|onset_ns| self.jump(onset_ns)) {
             return Err(self.unusable(why));
         }
         for area in &self.areas {
             for list in Lists::of(&image[area.clone()]) {
                 match list {
                     Ok((_, annotations)) => self.n_annotations += annotations.len() as u64,
-                    Err(error) => return Ok(Err(error)),
+                    Err(_) => return Ok(false),
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(onset_ns.is_some() || !self.header.format.is_plus() || self.areas.is_empty())
     }
 
     /// The onset that a record gives itself: the first list of the first area keeps the time (EDF+ 2.2.4).
@@ -219,28 +238,40 @@ impl Input {
 }
 
 /// How many frames of a BDF or EDF file were recorded. The recorder fills the last record up, and its sidecar beside the
-/// file says where the data ends; whatever else it says or is, all frames count.
-fn frames_recorded(path: &Path, header: &Header, n_records: u64) -> u64 {
+/// file says where the data ends; `None` where there is none that speaks of this file.
+fn frames_recorded(path: &Path, header: &Header, n_records: u64) -> Option<u64> {
     #[derive(Deserialize)]
     struct Sidecar {
         state: String,
         frames_written: u64,
     }
-    let Ok(per_record) = record_frames(header) else { return u64::MAX };
-    let n_frames = n_records.saturating_mul(per_record as u64);
+    let n_frames = n_records.saturating_mul(record_frames(header).ok()? as u64);
     let beside = path.with_extension("json");
-    if !beside.is_file() {
-        return u64::MAX;
-    }
-    let Ok(text) = read_sidecar(&beside) else { return u64::MAX };
-    let Ok(sidecar) = serde_json::from_slice::<serde_json::Value>(&text) else { return u64::MAX };
+    let text = beside.is_file().then(|| read_sidecar(&beside).ok())??;
+    let sidecar = serde_json::from_slice::<serde_json::Value>(&text).ok()?;
     let is_of_it = Names::of(path).is_some_and(|names| names.are_spoken_of(&sidecar));
-    match serde_json::from_value::<Sidecar>(sidecar) {
-        Ok(Sidecar { state, frames_written }) if is_of_it && state != "recording" && frames_written <= n_frames => {
-            frames_written
+    let Sidecar { state, frames_written } = serde_json::from_value(sidecar).ok()?;
+    (is_of_it && state != "recording" && frames_written <= n_frames).then_some(frames_written)
+}
+
+/// The same as the file says it, where it was converted from one whose last record was short: only records at its end count,
+/// each after the first of them filled up from its first frame on.
+fn frames_marked(file: &File, header: &Header, n_records: u64) -> std::io::Result<Option<u64>> {
+    let area = header.signal_ranges().find(|(signal, _)| signal.is_annotations()).map(|(_, range)| range);
+    let (Ok(per_record), Some(range)) = (record_frames(header), area) else { return Ok(None) };
+    let mut area = Vec::new();
+    for index in (0..n_records).rev() {
+        let record = header.header_bytes() + index * header.record_bytes() as u64;
+        area.resize(range.len(), 0);
+        file.read_exact_at(&mut area, record + range.start as u64)?;
+        match marked(header, &area) {
+            Some(0) if index > 0 => {}
+            Some(n_frames) => return Ok(Some(index * per_record as u64 + n_frames as u64)),
+            None if index + 1 == n_records => return Ok(None),
+            None => return Ok(Some((index + 1) * per_record as u64)),
         }
-        _ => u64::MAX,
     }
+    Ok(None)
 }
 
 /// How many records are read of a file of `file_bytes`; notes when that is not what the header says.

@@ -7,7 +7,7 @@ use super::account::Account;
 use super::counter::CounterCheck;
 use crate::block::Channel;
 use crate::edf::{Annotation, Header, Lists, Signal, format_ns};
-use crate::format::{Fault, FileFormat, Reader};
+use crate::format::{Fault, FileFormat, Reader, marked};
 use crate::sink::recorder::GAP_TEXT;
 
 /// What is gathered on the way.
@@ -22,6 +22,8 @@ pub(super) struct Pass<'a> {
     previous_onset_ns: Option<i64>,
     n_annotations: u64,
     n_gaps: u64,
+    /// Frames that fill up the last record, as it says itself.
+    filling_frames: u64,
     /// Annotated gap frames among the frames that the sidecar speaks of (all, without a sidecar).
     gap_frames: u64,
     /// The number of the last record with an annotation, counted from 1.
@@ -58,6 +60,7 @@ impl<'a> Pass<'a> {
             previous_onset_ns: None,
             n_annotations: 0,
             n_gaps: 0,
+            filling_frames: 0,
             gap_frames: 0,
             last_annotated_record: 0,
         }
@@ -72,6 +75,11 @@ impl<'a> Pass<'a> {
             for (_, range) in self.header.signal_ranges().filter(|(signal, _)| signal.is_annotations()) {
                 self.annotations(index, &record[range], keeps_time, report);
                 keeps_time = false;
+            }
+            let mut areas = self.header.signal_ranges().filter(|(signal, _)| signal.is_annotations());
+            if let Some((_, range)) = areas.next().filter(|_| reader.format().is_edf()) {
+                let n_recorded = marked(self.header, &record[range]).unwrap_or(n_frames);
+                self.filling_frames += (n_frames - n_recorded.min(n_frames)) as u64;
             }
             if let Some(counter) = &mut self.counter {
                 counter.record(self.header, &record, n_frames, report);
@@ -191,6 +199,13 @@ impl<'a> Pass<'a> {
             "{} annotations, {} of them gaps, {} frames",
             self.n_annotations, self.n_gaps, self.gap_frames
         ));
+        if self.filling_frames > 0 {
+            let n_recorded = (n_records * self.record_frames).saturating_sub(self.filling_frames);
+            report.note(format!(
+                "{} frames only fill up the last record: {n_recorded} were recorded",
+                self.filling_frames
+            ));
+        }
         if self.counter.as_ref().is_some_and(CounterCheck::is_well) {
             report.note("every code is the counter's".to_owned());
         }

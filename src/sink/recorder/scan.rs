@@ -2,7 +2,8 @@
 //! without asking the sidecar.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 use super::repair::RepairError;
 use crate::edf::Header;
@@ -21,16 +22,35 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Reads all of it.
-    pub(super) fn of(mut data: &File, format: FileFormat) -> Result<Scan, RepairError> {
+    /// Reads all of it. Zeros at the end, where a power cut took what was written, are torn and not damaged: where nothing
+    /// but the start of a record stands before them, nothing whole can follow.
+    pub(super) fn of(data: &File, format: FileFormat) -> Result<Scan, RepairError> {
+        let io = |source| RepairError::Io { what: "cannot read it", source };
+        let n_bytes = data.metadata().map_err(io)?.len();
+        let mut scan = Scan::up_to(n_bytes, data, format)?;
+        if matches!(scan.fault, Some(Fault::Damaged { .. })) {
+            let end = end_of_data(data, n_bytes).map_err(io)?.max(scan.end);
+            if end < n_bytes {
+                let before = Scan::up_to(end, data, format)?;
+                if !matches!(before.fault, Some(Fault::Damaged { .. })) {
+                    let (at, bytes) = (before.end, n_bytes - before.end);
+                    scan = Scan { fault: Some(Fault::Torn { at, bytes }), ..before };
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Reads its first `n_bytes`.
+    fn up_to(n_bytes: u64, mut data: &File, format: FileFormat) -> Result<Scan, RepairError> {
         let io = |source| RepairError::Io { what: "cannot read it", source };
         let broken = |fault| match fault {
             Fault::Io(source) => io(source),
             fault => RepairError::Damaged(fault.to_string()),
         };
         data.seek(SeekFrom::Start(0)).map_err(io)?;
-        let n_bytes = data.metadata().map_err(io)?.len();
-        let mut reader = Reader::open(BufReader::with_capacity(1 << 16, data), n_bytes).map_err(broken)?;
+        let input = BufReader::with_capacity(1 << 16, data.take(n_bytes));
+        let mut reader = Reader::open(input, n_bytes).map_err(broken)?;
         if reader.format() != format {
             let (is, due) = (reader.format().ending(), format.ending());
             return Err(RepairError::Damaged(format!("its name ends in .{due}, and what is in it is .{is}")));
@@ -71,11 +91,24 @@ impl Scan {
         data.set_len(self.end).and_then(|()| data.sync_all()).map_err(refused)
     }
 
-    /// Whether nothing but a record in work follows the whole ones.
-    pub(super) fn check(&self) -> Result<(), RepairError> {
-        match &self.fault {
-            Some(Fault::Damaged { at, why }) => Err(RepairError::Damaged(format!("byte {at}: {why}"))),
-            _ => Ok(()),
+    /// Whether nothing follows the whole records.
+    pub(super) fn is_whole(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// The byte after the last one that is not zero.
+fn end_of_data(data: &File, n_bytes: u64) -> io::Result<u64> {
+    const PIECE_BYTES: u64 = 1 << 16;
+    let (mut end, mut piece) = (n_bytes, Vec::new());
+    while end > 0 {
+        let start = end.saturating_sub(PIECE_BYTES);
+        piece.resize(usize::try_from(end - start).unwrap_or(0), 0);
+        data.read_exact_at(&mut piece, start)?;
+        match piece.iter().rposition(|byte| *byte != 0) {
+            Some(last) => return Ok(start + last as u64 + 1),
+            None => end = start,
         }
     }
+    Ok(0)
 }

@@ -49,11 +49,14 @@ pub(super) fn appended_without_account(
     scan: &Scan,
     is_part: bool,
 ) -> Result<Option<Repaired>, RepairError> {
-    if !is_part {
-        return scan.check().map(|()| None);
+    if !is_part && scan.is_whole() {
+        return Ok(None);
     }
     let mut lines = vec!["no usable sidecar: nobody says what should be in the file".to_owned()];
     scan.settle(data, None, &mut lines)?;
+    if !is_part {
+        return Ok(Some(Repaired { names: names.clone(), lines }));
+    }
     put_aside(names, &mut lines)?;
     let names = names.finish().map_err(refused("cannot rename it"))?;
     Ok(Some(Repaired { names, lines }))
