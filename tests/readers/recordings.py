@@ -152,17 +152,22 @@ def readme_codes(file):
     return names["codes"]
 
 
-def sixteen_bits(binary, directory):
-    """A replayed EDF recorded as EDF: the same codes and annotations, for all readers."""
-    source = DATA / "eeg16.edf"
-    config = f'[source]\nkind = "replay"\nfile = "{source.resolve()}"\nspeed = "max"\n[recorder]\nformat = "edf"\n'
-    daemon = Daemon(binary, directory, config)
+def runs_to_its_end(daemon):
+    """A daemon that ends by itself, since its source does."""
     with subprocess.Popen(daemon.command, stdin=subprocess.DEVNULL, stdout=daemon.log_file.open("w"), stderr=subprocess.STDOUT) as daemon.process:
         try:
             daemon.ends_well(within_s=300)
         except BaseException:
             daemon.process.kill()
             raise
+
+
+def sixteen_bits(binary, directory):
+    """A replayed EDF recorded as EDF: the same codes and annotations, for all readers."""
+    source = DATA / "eeg16.edf"
+    config = f'[source]\nkind = "replay"\nfile = "{source.resolve()}"\nspeed = "max"\n[recorder]\nformat = "edf"\n'
+    daemon = Daemon(binary, directory, config)
+    runs_to_its_end(daemon)
     file, sidecar = daemon.recording("edf")
     verify(binary, file)
     plain = readers_agree(file, source)
@@ -190,12 +195,7 @@ kind = "high_pass"
 """
     began = time.monotonic()
     daemon = Daemon(binary, directory, config)
-    with subprocess.Popen(daemon.command, stdin=subprocess.DEVNULL, stdout=daemon.log_file.open("w"), stderr=subprocess.STDOUT) as daemon.process:
-        try:
-            daemon.ends_well(within_s=300)
-        except BaseException:
-            daemon.process.kill()
-            raise
+    runs_to_its_end(daemon)
     took_s = time.monotonic() - began
     file, sidecar = daemon.recording()
     verify(binary, file)
