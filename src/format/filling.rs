@@ -27,6 +27,8 @@ pub fn mark(header: &Header, image: &mut [u8], n_frames: usize) -> bool {
 /// How many frames of a record were recorded, where the first `area` of its annotations has the mark.
 #[must_use]
 pub fn marked(header: &Header, area: &[u8]) -> Option<usize> {
+    // Most records are not, and their lists need not be read for that.
+    at_end(area, format!("{FILLING_TEXT}\u{14}\0").as_bytes())?;
     let record_frames = record_frames(header).ok()?;
     let (_, last) = Lists::of(area).map_while(Result::ok).last()?;
     let onset_ns = last.first().filter(|annotation| annotation.text == FILLING_TEXT)?.onset_ns;
