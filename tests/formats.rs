@@ -217,7 +217,7 @@ fn a_recorder_killed_at_any_byte_loses_one_record_at_most() {
             fs::write(&path, data).expect("writes");
             sidecar.map_or(Ok(()), |text| fs::write(path.with_extension("json"), text)).expect("writes");
             let mut out = Vec::new();
-            recover(&[path.clone()], &mut out).unwrap_or_else(|error| panic!("{row:?}, {what}: {error}"));
+            recover(std::slice::from_ref(&path), &mut out).unwrap_or_else(|error| panic!("{row:?}, {what}: {error}"));
             let recovered = Names::of(&path).expect("an ending").data();
             assert_well(&recovered, row.0 != FileFormat::Edf);
             let found = read(&recovered).expect("reads");

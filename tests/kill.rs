@@ -23,10 +23,10 @@ const RATES_HZ: [f64; 4] = [250.0, 500.0, 1000.0, 512.5];
 const N_CHANNELS: usize = 2;
 
 /// Kills, shared out among the formats.
-const N_KILLS: u64 = 20;
+const N_KILLS: usize = 20;
 
-/// What EDF is recorded from lasts longer than any of its recordings.
-const REPLAYED_S: f64 = 60.0;
+/// What EDF is recorded from, in blocks of 250 frames, lasts longer than any of its recordings: a minute and more.
+const N_REPLAYED: usize = 240;
 
 /// The one recording of this format in `dir`.
 fn recording(dir: &Path, format: FileFormat) -> PathBuf {
@@ -81,7 +81,7 @@ fn sixteen_bits(dir: &Path, rate_hz: f64) -> PathBuf {
         (channel.digital_min, channel.digital_max) = (-32_768, 32_767);
     }
     let mut feeder = Feeder::with(plan, 0);
-    (0..(REPLAYED_S * rate_hz / 250.0) as usize).for_each(|_| feeder.frames(250));
+    (0..N_REPLAYED).for_each(|_| feeder.frames(250));
     feeder.close(Cause::Disk, 0)
 }
 
@@ -95,7 +95,7 @@ fn at_most_two_seconds_are_lost() {
             let sources = &sources;
             scope.spawn(move || {
                 let mut moment = u64::from(std::process::id()) + index as u64;
-                for (rate_hz, source) in RATES_HZ.iter().zip(sources).cycle().take((n_kills / 4) as usize) {
+                for (rate_hz, source) in RATES_HZ.iter().zip(sources).cycle().take(n_kills / FileFormat::ALL.len()) {
                     // Somewhere in the third to fifth second of the signal, also between two writes (a generator of Knuth's).
                     moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let seconds = 2.0 + (moment >> 32) as f64 / f64::from(u32::MAX) * 2.5;
