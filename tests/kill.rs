@@ -121,7 +121,8 @@ fn kill_after(format: FileFormat, rate_hz: f64, source: &Path, seconds: f64) {
     let status = daemon.wait_for("the moment", |status| status["frames"].as_f64().unwrap() >= wanted);
     let frames = status["frames"].as_f64().unwrap();
     // What waits for a disk or a thread that this machine holds up has not come to the recorder's hands.
-    let waiting_s = status["recording"]["backlog"]["seconds"].as_f64().unwrap();
+    // Of a source that waits for the disk there is no backlog.
+    let waiting_s = status["recording"]["backlog"]["seconds"].as_f64().unwrap_or(0.0);
     let delivered = status["ledger"]["recorder"]["delivered"].as_f64().unwrap();
     daemon.signal(Kill::KILL);
     let (ended, dir) = daemon.ends();
