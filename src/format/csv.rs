@@ -115,13 +115,15 @@ impl Writer {
 
     fn rows(&mut self, n_frames: usize) -> std::io::Result<()> {
         let n_signals = self.scales.len();
+        let mut digits = itoa::Buffer::new();
         for (frame, codes) in self.codes.chunks_exact(n_signals).take(n_frames).enumerate() {
             let frame = self.n_frames + frame as u64;
             write!(self.record, "{frame},{}", self.clock.at(frame))?;
             for (code, scale) in codes.iter().zip(&self.scales) {
+                self.record.push(b',');
                 match scale {
-                    None => write!(self.record, ",{code}")?,
-                    Some(scale) => write!(self.record, ",{}", Shortest(scale.value(*code)))?,
+                    None => self.record.extend_from_slice(digits.format(*code).as_bytes()),
+                    Some(scale) => write!(self.record, "{}", Shortest(scale.value(*code)))?,
                 }
             }
             self.record.push(b'\n');

@@ -5,7 +5,7 @@
 //! little-endian two's complement. So a status word travels as one more column of the frame, and the file gets a signal of
 //! it in the same turn. A head without frames says that a recording ends here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
@@ -52,6 +52,17 @@ struct Ends {
     /// The index after the newest frame that was packed. Written by the intake, read by the disk's side to see how old
     /// the oldest is; `Relaxed`, it is a number by itself.
     next_frame: AtomicU64,
+    /// Set by the intake when it finds no room, before it looks once more; taken by the disk's side after it has made room. A
+    /// fence between the two on either side (`SeqCst`): one of them sees what the other has done.
+    room_is_missed: AtomicBool,
+}
+
+impl Ends {
+    fn wake_intake(&self) {
+        if let Some(intake) = self.intake.get() {
+            intake.unpark();
+        }
+    }
 }
 
 /// The intake's end of the ring.
@@ -100,7 +111,7 @@ impl RingWriter {
     pub fn push(&mut self, block: &RawBlock, lost: &Tally) -> bool {
         // One more head must always fit: the recording's end.
         let (n_channels, n_chips) = (block.n_channels(), block.n_chips());
-        if self.bytes.slots() < entry_bytes(n_channels + n_chips, block.head.n_frames) + HEAD_BYTES {
+        if !self.has_room(entry_bytes(n_channels + n_chips, block.head.n_frames) + HEAD_BYTES) {
             return false;
         }
         self.begin_entry(&block.head, lost);
@@ -140,6 +151,16 @@ impl RingWriter {
     #[must_use]
     pub fn backlog_s(&self) -> f64 {
         (1.0 - self.bytes.slots() as f64 / self.bytes.buffer().capacity() as f64) * self.budget_s
+    }
+
+    /// Where there is none, the disk's side wakes the intake as soon as it has taken a block.
+    fn has_room(&self, n_bytes: usize) -> bool {
+        if self.bytes.slots() >= n_bytes {
+            return true;
+        }
+        self.ends.room_is_missed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.bytes.slots() >= n_bytes
     }
 
     fn begin_entry(&mut self, head: &Head, lost: &Tally) {
@@ -222,8 +243,11 @@ impl RingReader {
         let codes = &mut self.codes[..head.n_frames * self.n_columns * CODE_BYTES];
         let whole = self.bytes.pop_entire_slice(codes).is_ok();
         debug_assert!(whole, "an entry is pushed as a whole");
-        if let Some(intake) = self.ends.intake.get() {
-            intake.unpark();
+        // Fast because an intake that waits for its link, and not for room, is left alone: woken with every block, it went to
+        // sleep 200 times a second instead of 100 (`bench/recorder`).
+        fence(Ordering::SeqCst);
+        if self.ends.room_is_missed.load(Ordering::Relaxed) && self.ends.room_is_missed.swap(false, Ordering::Relaxed) {
+            self.ends.wake_intake();
         }
         Taken::Block(head, codes)
     }
@@ -258,9 +282,7 @@ impl RingReader {
 
     /// Wakes the intake, to look at its gate.
     pub fn wake_intake(&self) {
-        if let Some(intake) = self.ends.intake.get() {
-            intake.unpark();
-        }
+        self.ends.wake_intake();
     }
 
     /// How full the ring is, 0 to 1.
@@ -359,11 +381,17 @@ mod tests {
     #[test]
     fn a_full_ring_refuses_and_says_so() {
         let stream = stream(2, 10);
-        let (mut writer, _reader) = ring(&stream, 0, 0.030);
+        let (mut writer, mut reader) = ring(&stream, 0, 0.030);
+        writer.attach();
         let mut block = RawBlock::new(&stream, 0);
         block.head.n_frames = 10;
         let pushed = (0..5).filter(|_| writer.push(&block, &Tally::default())).count();
         assert_eq!(pushed, 3);
         writer.end_recording(&End::default());
+        // Whoever was refused is woken by the next block that is taken.
+        reader.take();
+        let parked_ns = crate::rt::now_ns();
+        thread::park_timeout(std::time::Duration::from_secs(60));
+        assert!(crate::rt::now_ns() - parked_ns < 60_000_000_000);
     }
 }
