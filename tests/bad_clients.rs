@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 use common::{BOUND, Daemon};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
-use witness::{Block, Witness, next_block, stream};
+use witness::{Block, Witness, next_block, next_message, stream};
 
 /// Reads until the daemon says goodbye, and why; no more messages than a well client would see in the bound.
 fn goodbye(client: &mut WebSocket<TcpStream>) -> (CloseCode, String) {
     let deadline = Instant::now() + BOUND;
     while Instant::now() < deadline {
-        if let Message::Close(close) = client.read().unwrap() {
+        if let Message::Close(close) = next_message(client) {
             let close = close.unwrap();
             return (close.code, close.reason.to_string());
         }
@@ -333,7 +333,7 @@ fn a_daemon_that_stops_says_goodbye() {
     let reader = thread::spawn(move || {
         let (mut next_frame, mut got) = (first_frame + n_frames, n_frames);
         loop {
-            match client.read().unwrap() {
+            match next_message(&mut client) {
                 Message::Binary(bytes) => {
                     let block = Block::of(&bytes);
                     assert_eq!(block.first_frame, next_frame + block.missing);

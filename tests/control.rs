@@ -3,14 +3,17 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/fetch.rs"]
+mod fetch;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use biosigd::daemon::verify::verify_file;
 use common::{BOUND, Daemon, Response, names_in, run};
+use fetch::fetched;
 use serde_json::{Value, json};
 
 /// The counter at 32 channels and 4 kSPS, recorded on request; it forgives as long as a test waits for anything, so that no
@@ -87,7 +90,6 @@ fn starts_and_stops_leave_whole_files_whose_ledgers_are_the_daemon_s() {
         wait_for_seconds(&daemon, 0.35 * f64::from(n));
         let before = number(&daemon.status()["frames"]);
         let last = posted(&daemon, "recording/stop", "", 200);
-        assert_eq!(file_of(&last), file_of(&last));
         let frames = number(&last["ledger"]["expected"]);
         assert!(first_frame + frames >= before, "what was acquired before the call is in the file: {last} {before}");
         assert_eq!(last["ledger"]["delivered"], last["ledger"]["expected"], "{last}");
@@ -291,7 +293,11 @@ fn hostile_requests_start_nothing() {
 #[test]
 fn what_was_recorded_is_listed_and_can_be_fetched() {
     let daemon = start_daemon("");
-    let list = || -> Value { serde_json::from_str(&daemon.get("/api/v1/recordings").body).expect("JSON") };
+    let text = |method: &str, path: &str| String::from_utf8(fetched(&daemon, method, path)).expect("text");
+    let list = || -> Value {
+        let answer = text("GET", "/api/v1/recordings");
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    };
     assert_eq!(list()["recordings"], json!([]));
     let name = |answer: &Value| file_of(answer).file_name().expect("a name").to_str().expect("text").to_owned();
     posted(&daemon, "recording/start", "{\"name\": \"a\"}", 200);
@@ -302,24 +308,22 @@ fn what_was_recorded_is_listed_and_can_be_fetched() {
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert_eq!((&listed[0]["state"], &listed[0]["download"]), (&json!("recording"), &Value::Null));
     assert_eq!((&listed[1]["state"], &listed[1]["ledger"]), (&json!("complete"), &first["ledger"]));
-    assert_eq!(daemon.get(&format!("/api/v1/recordings/{}", name(&active))).code, 409, "it is being written");
+    let answer = text("GET", &format!("/api/v1/recordings/{}", name(&active)));
+    assert!(answer.starts_with("HTTP/1.1 409 "), "it is being written: {answer}");
     // Byte by byte, also while one who asked for it reads nothing.
     let path = listed[1]["download"].as_str().expect("a path");
-    let request = |method: &str| format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address);
     let mut silent = daemon.connect();
-    silent.write_all(request("GET").as_bytes()).expect("taken");
-    let mut socket = daemon.connect();
-    socket.write_all(request("GET").as_bytes()).expect("taken");
-    let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes).expect("all of it");
+    write!(silent, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address).expect("taken");
+    let bytes = fetched(&daemon, "GET", path);
     let data = std::fs::read(file_of(&first)).expect("reads");
     assert!(bytes.ends_with(&data), "{} bytes for {}", bytes.len(), data.len());
-    let head = daemon.ask(&request("HEAD"));
-    assert!(head.head.contains(&format!("Content-Length: {}\r\n", data.len())), "{}", head.head);
-    assert!(daemon.get(&path.replace(".bdf", ".json")).body.contains("\"frames_written\""));
+    let head = text("HEAD", path);
+    assert!(head.contains(&format!("Content-Length: {}\r\n", data.len())), "{head}");
+    assert!(text("GET", &path.replace(".bdf", ".json")).contains("\"frames_written\""));
     std::os::unix::fs::symlink("/etc/passwd", daemon.dir.path().join("recordings/link.bdf")).expect("a link");
     for name in ["link.bdf", "none.bdf", "..%2frig.toml", "../rig.toml", "", "rig.toml", ".x.bdf"] {
-        assert_eq!(daemon.get(&format!("/api/v1/recordings/{name}")).code, 404, "{name}");
+        let answer = text("GET", &format!("/api/v1/recordings/{name}"));
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{name}: {answer}");
     }
     drop(silent);
     daemon.stop().0.assert_no_panic();

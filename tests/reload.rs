@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
@@ -61,7 +62,13 @@ fn listen(daemon: &Daemon) -> thread::JoinHandle<Heard> {
     let mut client = connect().expect("a seat is free");
     thread::spawn(move || {
         let (mut heard, mut next) = (Heard::default(), [None::<u64>; 3]);
-        while let Ok(message) = client.read() {
+        loop {
+            let message = match client.read() {
+                Ok(message) => message,
+                // Somebody stopped the test and let it go on.
+                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
             match message {
                 Message::Text(text) => {
                     let hello: Value = serde_json::from_str(&text).expect("JSON");

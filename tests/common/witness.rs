@@ -1,8 +1,9 @@
 //! A client of the stream that keeps its own account of what it is sent.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 
-use tungstenite::{Message, WebSocket};
+use tungstenite::{Error, Message, WebSocket};
 
 use crate::common::Daemon;
 
@@ -30,10 +31,20 @@ impl Block {
     }
 }
 
+/// The next message, also when somebody stops the test and lets it go on.
+pub(crate) fn next_message(client: &mut WebSocket<TcpStream>) -> Message {
+    loop {
+        match client.read() {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read.unwrap(),
+        }
+    }
+}
+
 /// The next block of samples.
 pub(crate) fn next_block(client: &mut WebSocket<TcpStream>) -> Block {
     loop {
-        if let Message::Binary(bytes) = client.read().unwrap() {
+        if let Message::Binary(bytes) = next_message(client) {
             return Block::of(&bytes);
         }
     }
