@@ -17,6 +17,8 @@ pub struct Table<'d> {
     pub(super) file: &'d File<'d>,
     /// What messages call it: `source`, `chain.live`, and after [`Table::choose`] its kind.
     part: String,
+    /// What the file calls it, whatever its kind: `source.lead_off`.
+    path: String,
     line: usize,
     /// The place of the table itself, as serde's errors about the whole of it give it.
     pub(super) span: Range<usize>,
@@ -29,13 +31,13 @@ pub struct Table<'d> {
 
 impl<'d> Table<'d> {
     pub(super) fn root(file: &'d File<'d>, entries: DeTable<'d>) -> Table<'d> {
-        Table::new(file, String::new(), 0..0, entries)
+        Table::new(file, (String::new(), String::new()), 0..0, entries)
     }
 
-    fn new(file: &'d File<'d>, part: String, span: Range<usize>, entries: DeTable<'d>) -> Table<'d> {
+    fn new(file: &'d File<'d>, (part, path): (String, String), span: Range<usize>, entries: DeTable<'d>) -> Table<'d> {
         let lines =
             entries.iter().map(|(key, _)| (key.get_ref().clone().into_owned(), file.line(key.span().start))).collect();
-        Table { file, part, line: file.line(span.start), span, entries, lines, taken: Vec::new() }
+        Table { file, part, path, line: file.line(span.start), span, entries, lines, taken: Vec::new() }
     }
 
     /// What messages call this table.
@@ -58,36 +60,36 @@ impl<'d> Table<'d> {
 
     /// Takes the table `[name]`; an empty one, which reads as all defaults, when there is none.
     pub fn section(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Table<'d> {
-        let part = self.part_of(name);
+        let (part, path) = self.names_of(name);
         let (span, entries) = match self.take(name) {
             None => (0..0, DeTable::new()),
             Some((span, DeValue::Table(entries))) => (span, entries),
             Some((span, value)) => {
                 let written = self.file.written(name, &span, &value);
-                let text = format!("{written} must be a table, [{part}]");
+                let text = format!("{written} must be a table, [{path}]");
                 self.refuse(mistakes, name, text);
                 (span, DeTable::new())
             }
         };
-        Table::new(self.file, part, span, entries)
+        Table::new(self.file, (part, path), span, entries)
     }
 
     /// Takes the tables below `name` that have names of the user's choice, such as `[chain.live]`, in the order of
     /// the file.
     pub fn named(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Vec<(String, Table<'d>)> {
-        let above = self.section(name, mistakes);
-        let mut below: Vec<_> = above.entries.into_iter().collect();
+        let mut above = self.section(name, mistakes);
+        let mut below: Vec<_> = std::mem::replace(&mut above.entries, DeTable::new()).into_iter().collect();
         below.sort_by_key(|(key, _)| key.span().start);
         let mut tables = Vec::new();
         for (key, value) in below {
             let (key_line, key) = (self.file.line(key.span().start), key.into_inner().into_owned());
-            let part = format!("{}.{key}", above.part);
+            let (part, path) = above.names_of(&key);
             let span = value.span();
             match value.into_inner() {
-                DeValue::Table(entries) => tables.push((key, Table::new(self.file, part, span, entries))),
+                DeValue::Table(entries) => tables.push((key, Table::new(self.file, (part, path), span, entries))),
                 value => {
                     let written = self.file.written(&key, &span, &value);
-                    mistakes.add(key_line, &above.part, format_args!("{written} must be a table, [{part}]"));
+                    mistakes.add(key_line, &above.part, format_args!("{written} must be a table, [{path}]"));
                 }
             }
         }
@@ -96,17 +98,17 @@ impl<'d> Table<'d> {
 
     /// Takes the list of tables `[[name]]`, in the order of the file; each knows its own line.
     pub fn list(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Vec<Table<'d>> {
-        let part = self.part_of(name);
+        let (part, path) = self.names_of(name);
         let elements = match self.take(name) {
             None => return Vec::new(),
             Some((_, DeValue::Array(elements))) => elements,
             Some((_, DeValue::Table(_))) => {
-                self.refuse(mistakes, name, format!("[{part}] must be written [[{part}]]: it is a list"));
+                self.refuse(mistakes, name, format!("[{path}] must be written [[{path}]]: it is a list"));
                 return Vec::new();
             }
             Some((span, value)) => {
                 let written = self.file.written(name, &span, &value);
-                self.refuse(mistakes, name, format!("{written} must be a list of tables, [[{part}]]"));
+                self.refuse(mistakes, name, format!("{written} must be a list of tables, [[{path}]]"));
                 return Vec::new();
             }
         };
@@ -114,9 +116,11 @@ impl<'d> Table<'d> {
         for element in elements {
             let span = element.span();
             match element.into_inner() {
-                DeValue::Table(entries) => tables.push(Table::new(self.file, part.clone(), span, entries)),
+                DeValue::Table(entries) => {
+                    tables.push(Table::new(self.file, (part.clone(), path.clone()), span, entries));
+                }
                 _ => {
-                    let text = format!("{} in {name} must be a table, [[{part}]]", self.file.quote(&span));
+                    let text = format!("{} in {name} must be a table, [[{path}]]", self.file.quote(&span));
                     mistakes.add(self.file.line(span.start), &self.part, text);
                 }
             }
@@ -205,7 +209,9 @@ impl<'d> Table<'d> {
         self.entries.remove(name).map(|value| (value.span(), value.into_inner()))
     }
 
-    fn part_of(&self, name: &str) -> String {
-        if self.part.is_empty() { name.to_owned() } else { format!("{}.{name}", self.part) }
+    /// What messages, and the file, call the table `name` in this one.
+    fn names_of(&self, name: &str) -> (String, String) {
+        let below = |above: &str| if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+        (below(&self.part), below(&self.path))
     }
 }

@@ -33,6 +33,17 @@ fn the_default_is_four_chips_in_a_row_at_4_khz() {
 }
 
 #[test]
+fn a_table_that_is_none_is_called_by_its_place_in_the_file() {
+    for (text, right) in [
+        ("lead_off = \"dc\"", "lead_off = \"dc\" must be a table, [source.lead_off]"),
+        ("channel = 3", "channel = 3 must be a table, [source.channel]"),
+        ("[source.channel]\n3 = 5", "3 = 5 must be a table, [source.channel.3]"),
+    ] {
+        assert!(refused(text).ends_with(right), "{}", refused(text));
+    }
+}
+
+#[test]
 fn registers_follow_the_keys_and_keep_the_fixed_bits() {
     let board = read(
         "n_chips = 2\ntopology = \"cascade\"\nrate_hz = 250\nclock = \"first_chip\"\nsrb1 = true\nbias_drive = 1\n\
