@@ -46,3 +46,21 @@ fn check_warns_of_a_current_that_is_not_for_skin() {
         assert!(ended.lines.iter().all(|line| line.contains(&warning)), "{}", ended.stderr());
     }
 }
+
+#[test]
+fn frames_that_the_kernel_is_thought_to_have_no_time_for_are_warned_of() {
+    for (rate_hz, too_many_us) in [(4000, Some("10.3")), (2000, None)] {
+        let text = format!(
+            "[source]\nkind = \"ads1299\"\nbus = \"spidev\"\nn_chips = 8\nrate_hz = {rate_hz}\ndrdy_line = 17\n"
+        );
+        let ended = run(&["check", "-c", "rig.toml"], dir_with(text.as_bytes()).path());
+        assert_eq!(
+            (ended.code, ended.lines.len()),
+            (Some(0), usize::from(too_many_us.is_some())),
+            "{}",
+            ended.stderr()
+        );
+        let warning = format!("spi: a frame takes {} us more than there are", too_many_us.unwrap_or_default());
+        assert!(ended.lines.iter().all(|line| line.contains(&warning)), "{}", ended.stderr());
+    }
+}

@@ -108,11 +108,23 @@ impl Plan for Ads1299Plan {
     }
 
     fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         let LeadOff { mode, current_na, .. } = self.board.lead_off;
-        if mode != LeadOffMode::Dc || current_na <= SKIN_NA_MAX {
-            return Vec::new();
+        if mode == LeadOffMode::Dc && current_na > SKIN_NA_MAX {
+            warnings.push(format!(
+                "lead_off: current_na = {current_na} is a direct current for a bench; on skin 6 or 24 is right"
+            ));
         }
-        vec![format!("lead_off: current_na = {current_na} is a direct current for a bench; on skin 6 or 24 is right")]
+        // What the kernel takes was measured on no Pi yet, so nothing is refused for it.
+        let too_many_us = -FrameTime::of(&self.needs(), true).left_us();
+        if matches!(self.below, Below::Linux(_)) && too_many_us > 0.0 {
+            warnings.push(format!(
+                "spi: a frame takes {too_many_us:.1} us more than there are between two conversions, by what the kernel is thought to \
+                 take on a Pi 5: conversions would be missed all the time; a lower rate_hz, a faster spi_clock_hz or fewer chip \
+                 selects would be right"
+            ));
+        }
+        warnings
     }
 }
 
