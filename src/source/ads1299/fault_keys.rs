@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::registers::Model;
+use super::layout::Layout;
 use super::settings::CHIPS_MAX;
 use super::simulated::{Fault, Planned, Side, When, Which};
 use crate::config::{Mistakes, Table};
@@ -19,6 +19,7 @@ enum What {
     StuckFrame,
     StuckChannel,
     Rail,
+    Constant,
     ElectrodeOff,
     NoClock,
     ClockStep,
@@ -66,6 +67,12 @@ pub(super) struct FaultKeys {
     bits: usize,
     #[serde(default)]
     level: u8,
+    #[serde(default)]
+    code: i32,
+    #[serde(default)]
+    negative: bool,
+    #[serde(default = "first")]
+    select: usize,
     #[serde(default = "ch1set")]
     register: u8,
 }
@@ -91,8 +98,8 @@ const fn frames() -> u64 {
 }
 
 impl FaultKeys {
-    /// Reads one table about one of these `chips`; where there are none they have mistakes of their own.
-    pub(super) fn read(table: &Table<'_>, chips: &[Model], mistakes: &mut Mistakes) -> Option<Planned> {
+    /// Reads one table about the chips of this `layout`; where there is none they have mistakes of their own.
+    pub(super) fn read(table: &Table<'_>, layout: Option<&Layout>, mistakes: &mut Mistakes) -> Option<Planned> {
         let keys: FaultKeys = table.read(mistakes)?;
         let when = match (keys.at_frame, keys.chance) {
             (None, None) if keys.at_start => When::PowerUp,
@@ -107,18 +114,28 @@ impl FaultKeys {
                 return None;
             }
         };
-        let n_chips = if chips.is_empty() { CHIPS_MAX } else { chips.len() };
-        let n_channels = chips.first().map_or(8, |model| model.n_channels());
-        for (key, value, most) in [("chip", keys.chip.unwrap_or(1), n_chips), ("channel", keys.channel, n_channels)] {
+        let n_chips = layout.map_or(CHIPS_MAX, Layout::n_chips);
+        let n_selects = layout.map_or(CHIPS_MAX, |layout| layout.selects.len());
+        let n_channels = layout.and_then(|layout| layout.models.first()).map_or(8, |model| model.n_channels());
+        for (key, value, most) in [
+            ("chip", keys.chip.unwrap_or(1), n_chips),
+            ("channel", keys.channel, n_channels),
+            ("select", keys.select, n_selects),
+        ] {
             if !(1..=most).contains(&value) {
                 table.refuse(mistakes, key, format!("{key} = {value} must be 1 to {most}"));
                 return None;
             }
         }
-        let (ppm, bits, late_us) = (keys.ppm, keys.bits, keys.late_us);
+        let (ppm, bits, late_us, code) = (keys.ppm, keys.bits, keys.late_us, keys.code);
+        let bits_right = if keys.what == What::GapBits { 0..=1 } else { 1..=215 };
+        let (least, most) = (bits_right.start(), bits_right.end());
         for (key, right, text) in [
             ("ppm", (-25_000.0..=25_000.0).contains(&ppm), format!("ppm = {ppm} must be -25000 to 25000")),
-            ("bits", (1..=215).contains(&bits), format!("bits = {bits} must be 1 to 215")),
+            ("bits", bits_right.contains(&bits), format!("bits = {bits} must be {least} to {most}")),
+            ("frames", keys.frames > 0, "frames = 0 must be 1 or more: it would not strike at all".to_owned()),
+            ("count", keys.count > 0, "count = 0 must be 1 or more: it would not strike at all".to_owned()),
+            ("code", code >> 23 == code >> 31, format!("code = {code} must be -8388608 to 8388607, 24 bits")),
             ("register", keys.register < 0x18, format!("register = {} must be 0 to 23, 00h to 17h", keys.register)),
             ("late_us", late_us <= 60_000_000, format!("late_us = {late_us} must be 0 to 60000000, a minute")),
         ] {
@@ -132,20 +149,24 @@ impl FaultKeys {
 
     fn fault(&self) -> Fault {
         let (chip, channel, n) = (self.chip.unwrap_or(1) - 1, self.channel - 1, self.frames);
-        let chips = self.chip.map_or(Which::All, |_| Which::Chip(chip));
+        let (chips, select) = (self.chip.map_or(Which::All, |_| Which::Chip(chip)), self.select - 1);
         match self.what {
             What::RegsRevert => Fault::Revert { chips: Which::Chip(chip) },
             What::Zeros => Fault::Zeros { chip, n },
             What::NibbleBad => Fault::NibbleBad { chip, n },
             What::StuckFrame => Fault::FrameStuck { chip, n },
             What::StuckChannel => Fault::ChannelStuck { chip, channel, n },
-            What::Rail => Fault::Rail { chip, channel, negative: false, n },
-            What::ElectrodeOff => Fault::ElectrodeOff { chip, channel, side: Side::P, n },
+            What::Rail => Fault::Rail { chip, channel, negative: self.negative, n },
+            What::Constant => Fault::Constant { chip, from_channel: channel, code: self.code, n },
+            What::ElectrodeOff => {
+                let side = if self.negative { Side::N } else { Side::P };
+                Fault::ElectrodeOff { chip, channel, side, n }
+            }
             What::NoClock => Fault::NoClock { chips, n },
             What::ClockStep => Fault::ClockOff { ppm: self.ppm, n },
-            What::GapBits => Fault::GapBits { bits: self.bits.min(1), n },
-            What::BitShift => Fault::BitShift { select: 0, bits: self.bits, n },
-            What::MisoFloat => Fault::Float { select: 0, level: self.level, n },
+            What::GapBits => Fault::GapBits { bits: self.bits, n },
+            What::BitShift => Fault::BitShift { select, bits: self.bits, n },
+            What::MisoFloat => Fault::Float { select, level: self.level, n },
             What::SpiError => Fault::TransferFails { errno: 5, n_transfers: self.count },
             What::SpiTimeout => Fault::TransferTimesOut { n_transfers: self.count },
             What::ShortRead => Fault::TransferShort { n_transfers: self.count },
@@ -167,6 +188,8 @@ impl FaultKeys {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Topology;
+    use super::super::registers::Model;
     use super::*;
     use crate::config::Document;
 
@@ -174,7 +197,8 @@ mod tests {
         let document = Document::parse("rig.toml", text).unwrap();
         let mut mistakes = Mistakes::new("rig.toml");
         let table = document.root().clone();
-        FaultKeys::read(&table, &[Model::Ads1299; 4], &mut mistakes).ok_or(mistakes.to_string())
+        let layout = Layout::new(vec![Model::Ads1299; 4], Topology::Cascade, 4, 0);
+        FaultKeys::read(&table, Some(&layout), &mut mistakes).ok_or(mistakes.to_string())
     }
 
     fn planned(text: &str) -> Planned {
@@ -197,6 +221,18 @@ mod tests {
             ("what = \"sdatac_ignored\"\ncount = 2", Fault::SdatacIgnored { chip: 0, n_commands: 2 }),
             ("what = \"start_bounces\"\nlate_us = 50", Fault::StartBounces { for_us: 50 }),
             ("what = \"drdy_jitter\"\nlate_us = 30\nframes = 5", Fault::EdgeJitter { jitter_ns: 30_000, n: 5 }),
+            ("what = \"gap_bits\"\nbits = 0\nframes = 1", Fault::GapBits { bits: 0, n: 1 }),
+            ("what = \"bit_shift\"\nselect = 2\nframes = 1", Fault::BitShift { select: 1, bits: 1, n: 1 }),
+            ("what = \"miso_float\"\nselect = 4\nframes = 1", Fault::Float { select: 3, level: 0, n: 1 }),
+            ("what = \"rail\"\nnegative = true\nframes = 1", Fault::Rail { chip: 0, channel: 0, negative: true, n: 1 }),
+            (
+                "what = \"electrode_off\"\nnegative = true\nframes = 1",
+                Fault::ElectrodeOff { chip: 0, channel: 0, side: Side::N, n: 1 },
+            ),
+            (
+                "what = \"constant\"\nchannel = 3\ncode = -7\nframes = 1",
+                Fault::Constant { chip: 0, from_channel: 2, code: -7, n: 1 },
+            ),
             ("what = \"gpio\"\nlevel = 5", Fault::Gpio { chip: 0, levels: 5 }),
         ] {
             assert_eq!(planned(&format!("{at}{text}")), Planned { when: When::Conversion(7), fault }, "{text}");
@@ -206,9 +242,16 @@ mod tests {
             ("at_frame = 1\nat_start = true", "a fault needs either at_frame, chance or at_start"),
             ("chance = 0.5\nat_start = true", "a fault needs either at_frame, chance or at_start"),
             ("at_start = true\nregister = 24", "register = 24 must be 0 to 23, 00h to 17h"),
+            ("at_frame = 1\nframes = 0", "frames = 0 must be 1 or more: it would not strike at all"),
+            ("at_frame = 1\ncount = 0", "count = 0 must be 1 or more: it would not strike at all"),
+            ("at_frame = 1\nselect = 5", "select = 5 must be 1 to 4"),
+            ("at_frame = 1\ncode = 8388608", "code = 8388608 must be -8388608 to 8388607, 24 bits"),
+            ("at_frame = 1\nbits = 216", "bits = 216 must be 1 to 215"),
         ] {
             let found = read(&format!("what = \"write_dropped\"\n{text}")).unwrap_err();
             assert!(found.contains(mistake), "{found}");
         }
+        let found = read("at_frame = 1\nwhat = \"gap_bits\"\nbits = 9").unwrap_err();
+        assert!(found.contains("bits = 9 must be 0 to 1"), "{found}");
     }
 }

@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = &[
         "simulated.fault.what",
         "",
         "what goes wrong, a table [[source.simulated.fault]] each: regs_revert, zeros, nibble_bad, stuck_frame, stuck_channel, rail, \
-         electrode_off, no_clock, clock_step, gap_bits, bit_shift, miso_float, spi_error, spi_timeout, short_read, drdy_dropped, \
+         constant, electrode_off, no_clock, clock_step, gap_bits, bit_shift, miso_float, spi_error, spi_timeout, short_read, drdy_dropped, \
          drdy_coalesced, drdy_merged, drdy_spurious, drdy_jitter, wake_late, brown_out, wrong_id, write_dropped, sdatac_ignored, \
          start_bounces; or gpio: levels at the chip's pins",
     ),
@@ -84,6 +84,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("simulated.fault.at_start", "false", "or before start-up"),
     Key::new("simulated.fault.chip", "1", "the chip, from 1; no_clock and brown_out are of all where it is left out"),
     Key::new("simulated.fault.channel", "1", "the channel of the chip, from 1"),
+    Key::new("simulated.fault.select", "1", "the chip select of bit_shift and miso_float, from 1"),
+    Key::new("simulated.fault.negative", "false", "rail: the lower end; electrode_off: the negative electrode"),
+    Key::new("simulated.fault.code", "0", "constant: what the chip's channels read from `channel` on"),
     Key::new("simulated.fault.frames", "4000", "how long it lasts, in conversions"),
     Key::new("simulated.fault.count", "1", "transfers, edges, writes or commands that are hit"),
     Key::new(

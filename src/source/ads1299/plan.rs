@@ -43,8 +43,8 @@ fn plan(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<Box<dyn Plan>> {
     let mut table = table.clone();
     let simulated = table.section("simulated", mistakes);
     let checked = settings::read(&mut table, mistakes);
-    let chips = checked.as_ref().map_or(&[][..], |checked| &checked.board.layout.models);
-    let simulation = Simulation::read(simulated, chips, mistakes);
+    let layout = checked.as_ref().map(|checked| &checked.board.layout);
+    let simulation = Simulation::read(simulated, layout, mistakes);
     let Checked { board, keys, selects } = checked?;
     let below = match keys.bus.unwrap_or(Bus::Simulated) {
         Bus::Spidev => Below::Linux(LinuxSettings {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::board::{Board, Clock};
 use super::fault_keys::FaultKeys;
-use super::layout::Topology;
+use super::layout::{Layout, Topology};
 use super::registers::Model;
 use super::simulated::{self, ChipSetup, Electrode, Planned, Recording, SelectSetup, Setup, Signal, SimulatedWire};
 use super::wire::Wire;
@@ -63,11 +63,11 @@ pub(super) struct Simulation {
 }
 
 impl Simulation {
-    /// Reads and checks the table of a bench with these `chips`; none, where it is not known which there are.
-    pub(super) fn read(mut table: Table<'_>, chips: &[Model], mistakes: &mut Mistakes) -> Option<Simulation> {
+    /// Reads and checks the table of a bench of this `layout`, where it is known.
+    pub(super) fn read(mut table: Table<'_>, layout: Option<&Layout>, mistakes: &mut Mistakes) -> Option<Simulation> {
         let before = mistakes.len();
         let faults = table.list("fault", mistakes);
-        let faults = faults.iter().filter_map(|table| FaultKeys::read(table, chips, mistakes)).collect();
+        let faults = faults.iter().filter_map(|table| FaultKeys::read(table, layout, mistakes)).collect();
         let keys: Keys = table.read(mistakes)?;
         let mut range = |key: &str, value: f64, right: bool, must: &str| {
             if !right {

@@ -155,7 +155,9 @@ impl Chip {
         }
         for (i, (out, code)) in self.frame[3..].chunks_exact_mut(3).zip(codes).enumerate() {
             let has = |bits: u8| bits >> i & 1 != 0;
+            let constant = effects.constant.filter(|(from, _)| i >= *from);
             let code = match () {
+                () if constant.is_some() => constant.map_or(0, |(_, code)| code),
                 () if has(effects.stuck) => continue,
                 () if has(effects.high) => 0x007F_FFFF,
                 () if has(effects.low) => -0x0080_0000,

@@ -21,6 +21,8 @@ pub(super) struct ChipEffects {
     pub(super) stuck: u8,
     pub(super) high: u8,
     pub(super) low: u8,
+    /// The first channel, and the code.
+    pub(super) constant: Option<(usize, i32)>,
     pub(super) off_p: u8,
     pub(super) off_n: u8,
 }
@@ -33,7 +35,7 @@ impl ChipEffects {
             .with_if(self.nibble_bad, Touched::NIBBLE)
             .with_if(self.frame_stuck, Touched::FRAME_STUCK)
             .with_if(self.no_clock, Touched::NO_CLOCK)
-            .with_if(self.stuck != 0, Touched::CHANNEL_STUCK)
+            .with_if(self.stuck != 0 || self.constant.is_some(), Touched::CHANNEL_STUCK)
             .with_if(self.high | self.low != 0, Touched::RAIL)
             .with_if(self.off_p | self.off_n != 0, Touched::ELECTRODE_OFF)
     }
@@ -161,8 +163,10 @@ impl Chain {
     }
 
     fn begin_effect(&mut self, fault: Fault, at_ns: u64) {
-        // Half a period before the first conversion that is whole again.
-        let lasts_ns = fault.lasts().saturating_mul(self.period_ns()).saturating_sub(self.period_ns() / 2);
+        // Half a period before the first conversion that is whole again; where reads suffer, after the end of the last one that does,
+        // which may take most of a period.
+        let before_ns = self.period_ns() / if fault.is_of_wires() { 16 } else { 2 };
+        let lasts_ns = fault.lasts().saturating_mul(self.period_ns()).saturating_sub(before_ns);
         if self.effects.active.len() < ACTIVE_MAX && fault.lasts() > 0 {
             self.effects.active.push((fault, at_ns.saturating_add(lasts_ns)));
         }
@@ -237,6 +241,7 @@ fn apply_to_chip(of: &mut ChipEffects, i: usize, fault: Fault) {
         Fault::FrameStuck { chip, .. } => of.frame_stuck |= chip == i,
         Fault::NoClock { chips, .. } => of.no_clock |= chips.has(i),
         Fault::ChannelStuck { chip, channel, .. } => of.stuck |= bit(chip, channel),
+        Fault::Constant { chip, from_channel, code, .. } if chip == i => of.constant = Some((from_channel, code)),
         Fault::Rail { chip, channel, negative: false, .. } => of.high |= bit(chip, channel),
         Fault::Rail { chip, channel, .. } => of.low |= bit(chip, channel),
         Fault::ElectrodeOff { chip, channel, side: Side::P, .. } => of.off_p |= bit(chip, channel),

@@ -129,6 +129,17 @@ pub enum Fault {
         /// For how long.
         n: u64,
     },
+    /// Its output wire stands still behind the status word: channels read a code that is nobody's.
+    Constant {
+        /// The chip.
+        chip: usize,
+        /// The first channel of the chip that does, from 0.
+        from_channel: usize,
+        /// The code.
+        code: i32,
+        /// For how long.
+        n: u64,
+    },
     /// An electrode comes off.
     ElectrodeOff {
         /// The chip.
@@ -242,6 +253,7 @@ impl Fault {
             | Fault::FrameStuck { n, .. }
             | Fault::ChannelStuck { n, .. }
             | Fault::Rail { n, .. }
+            | Fault::Constant { n, .. }
             | Fault::ElectrodeOff { n, .. }
             | Fault::NoClock { n, .. }
             | Fault::ClockOff { n, .. }
@@ -251,6 +263,11 @@ impl Fault {
             | Fault::EdgeJitter { n, .. } => n,
             _ => 0,
         }
+    }
+
+    /// Whether it is done to what a transfer reads, and not to what is converted.
+    pub(super) fn is_of_wires(self) -> bool {
+        matches!(self, Fault::GapBits { .. } | Fault::BitShift { .. } | Fault::Float { .. })
     }
 
     /// Whether the host may have to bring chips up again because of it, so that a START that follows does not begin
