@@ -111,6 +111,7 @@ const REAL_TIME_FILES: &[&str] = &[
     "src/source/ads1299/simulated/",
     "src/source/synthetic/",
     "src/source/replay/feed.rs",
+    "src/source/ads1299/account.rs",
     "src/source/ads1299/chain.rs",
     "src/source/ads1299/check.rs",
     "src/source/ads1299/clock.rs",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::account::ChipAccount;
 use super::board::{Board, ReadMode};
 use super::check::Checker;
 use super::clock::ConversionClock;
@@ -18,7 +19,7 @@ use super::proof::prove;
 use super::readback::ReadBack;
 use super::reader::{EdgeCounts, Frame, Read, Reader};
 use super::registers::Registers;
-use super::trouble::{ChipAccount, SILENCE_NS, Trouble};
+use super::trouble::{SILENCE_NS, Trouble};
 use super::wire::{UntilStopped, Unwired, Wire};
 use crate::block::{Cause, End, Flags, Head, RawBlock, Stream, Tally};
 use crate::rt::{Stop, utc_now_ns};
@@ -27,7 +28,7 @@ use crate::source::{ChipFault, Filled, MarkerOut, Opening, Pace, Signs, Slack, S
 /// The longest wait for an edge before the loop turns, so that it can be seen to be alive and be told to stop.
 const TURN_NS: u64 = 100_000_000;
 
-/// An episode of missed conversions has ended after this long without one.
+/// An episode has ended after this long without one.
 const EPISODE_NS: u64 = 1_000_000_000;
 
 /// How long the source can be kept waiting.
@@ -75,6 +76,13 @@ pub struct Ads1299 {
     pub(super) trouble: Trouble,
     pub(super) last_edge_ns: u64,
     pub(super) stopped: bool,
+}
+
+/// Whether something of a kind that came last at `last_ns` begins an episode of its own now.
+///
+/// Real time: no allocation, no locks, no waiting, no logging.
+pub(super) fn begins_episode(last_ns: &mut Option<u64>, now_ns: u64) -> bool {
+    last_ns.replace(now_ns).is_none_or(|last_ns| now_ns - last_ns > EPISODE_NS)
 }
 
 impl Ads1299 {
@@ -195,7 +203,6 @@ impl Ads1299 {
         if self.trouble.fresh {
             self.notes.note(Note::SetUp { frame: frame.index, n_frames });
         }
-        self.checker.follows_gap(n_frames > 0);
         self.rate_of_edges(frame.index, self.reader.counts().unseen > self.edges_before.unseen);
         let never_made = self.never_made(frame.index);
         let failed = self.failed.min(n_frames - never_made);
@@ -204,12 +211,10 @@ impl Ads1299 {
         self.lost.add(Cause::Spi, failed);
         self.lost.add(Cause::Missed, missed);
         if missed > 0 {
-            let now_ns = self.wire.now_ns();
-            if self.trouble.missed_ns.is_none_or(|last| now_ns - last > EPISODE_NS) {
-                let n_unseen = self.reader.counts().unseen - self.edges_before.unseen;
-                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed, n_unseen });
+            let how = self.reader.counts().miss_since(&self.edges_before);
+            if begins_episode(&mut self.trouble.missed_ns[how as usize], self.wire.now_ns()) {
+                self.notes.note(Note::Missed { frame: self.next_frame, n_frames: missed, how });
             }
-            self.trouble.missed_ns = Some(now_ns);
         }
         self.trouble.fresh = false;
         self.failed = 0;
@@ -286,6 +291,7 @@ impl Source for Ads1299 {
             .map_err(|error| SourceError::Converter(format!("ads1299: {error}")))?;
         self.reader = Reader::new(&self.board, ConversionClock::new(1e9 / proof.rate_hz, 0, 0));
         self.checker = Checker::new(&self.board);
+        self.checker.proven(&self.board, &proof.ones);
         self.read_back = ReadBack::new(&self.board, &proof.readable);
         self.show_proof(&proof);
         tracing::info!("ads1299: {}", super::about::in_a_line(&self.board, &proof));

@@ -12,6 +12,12 @@ const ENDS: [i32; 2] = [-(1 << 23), (1 << 23) - 1];
 /// A channel that repeats its code for this long is stuck, seconds.
 const SAME_CODE_S: f64 = 0.25;
 
+/// What chance cannot be: the natural logarithm of a probability of 1e-12, its sign turned.
+const BEYOND_CHANCE: f64 = 27.63;
+
+/// Bits that were thought to be 0 always and are not, although all else is right, in so many frames in a row: they are not.
+const UNQUIET_MAX: u32 = 20;
+
 /// Codes beyond this part of the range are near its end.
 const NEAR_END: u32 = (1 << 23) / 100 * 95;
 
@@ -20,6 +26,10 @@ struct Chip {
     /// Bits of the status word whose value is known: the sync nibble and the echo of outputs.
     known_mask: u32,
     known: u32,
+    /// Bits of electrodes that are not watched and were 0 all through start-up. The datasheet says no more than to ignore them, so
+    /// one that is found to be 1 although all else is right, in so many frames in a row, is not looked at any more.
+    quiet_mask: u32,
+    n_unquiet: u32,
     /// Bits of [`ChipStatus`] that tell of electrodes that are watched.
     watched: u32,
     /// The last status word that was right twice in a row: what to look for when one is not. And the last that was.
@@ -28,16 +38,14 @@ struct Chip {
     part_bit: usize,
     n_bytes: usize,
     channels: std::ops::Range<usize>,
-    /// So often may the same frame come again by chance: rarely where eight channels have noise, more often where one has;
-    /// `None` where none is on.
-    repeats_max: Option<u32>,
+    /// How improbable it is of each channel that its noise gives the same code again: the logarithm's negative, 0 where it is off.
+    ln_same: [f64; 8],
     repeats: u32,
     before: [u8; 27],
     /// The index of the frame in `before`.
     before_index: u64,
-    /// It followed a gap or a suspect frame: if it comes again it may have been old already.
-    unproven: bool,
-    suspect: bool,
+    /// Channels that were told to be stuck since they moved last, channel 1 in bit 0.
+    told_stuck: u8,
 }
 
 /// The checks of all chips.
@@ -53,8 +61,6 @@ pub(super) struct Checker {
     off: Vec<bool>,
     same_codes_max: u32,
     gap_bits: usize,
-    /// Frames are missing before the one that is checked now.
-    after_gap: bool,
 }
 
 /// What the check of a chip's part of a frame found.
@@ -68,6 +74,8 @@ pub(super) struct Finding {
     pub(super) first: u64,
     /// The chip's channels that are stuck, channel 1 in bit 0.
     pub(super) stuck: u8,
+    /// Of those, the ones that were found to be with this frame; [`Checker::moved_at`] says since when.
+    pub(super) newly_stuck: u8,
 }
 
 impl Checker {
@@ -91,7 +99,6 @@ impl Checker {
             off: board.channels.iter().map(|channel| !channel.power).collect(),
             same_codes_max,
             gap_bits: board.layout.gap_bits,
-            after_gap: false,
         }
     }
 
@@ -105,11 +112,24 @@ impl Checker {
         u32::from_be_bytes([0, word[0], word[1], word[2]]) & first.known_mask == first.known
     }
 
-    /// Says of the frame that is checked next whether frames are missing before it.
+    /// Takes over which bits were 1 in any status word of each chip during start-up.
+    pub(super) fn proven(&mut self, board: &Board, ones: &[u32]) {
+        for (chip, ones) in self.chips.iter_mut().zip(ones) {
+            // Where a current flows a comparator may say anything, also where it alternates.
+            let mut sensed = 0;
+            for (i, channel) in board.channels[chip.channels.clone()].iter().enumerate() {
+                let lead_off = channel.lead_off;
+                sensed |= u32::from(lead_off.positive) << (12 + i) | u32::from(lead_off.negative) << (4 + i);
+            }
+            chip.quiet_mask = 0x0F_FFF0 & !ones & !sensed;
+        }
+    }
+
+    /// The first frame with the code that a channel of the stream has now. A channel that jumped to it was wrong there already.
     ///
     /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn follows_gap(&mut self, gap: bool) {
-        self.after_gap = gap;
+    pub(super) fn moved_at(&self, channel: usize) -> u64 {
+        self.moved_at[channel]
     }
 
     /// Decodes and checks the part of `chip` in the `bytes` of frame `index`; its codes go into `codes`, the whole
@@ -136,7 +156,13 @@ impl Checker {
         let number = u32::from_be_bytes([0, word[0], word[1], word[2]]);
         let mut doubt = None;
         let mut first = index;
-        if number & chip.known_mask != chip.known {
+        let is_known = number & chip.known_mask == chip.known;
+        let unquiet = number & chip.quiet_mask;
+        chip.n_unquiet = if is_known && unquiet != 0 { chip.n_unquiet + 1 } else { 0 };
+        if chip.n_unquiet >= UNQUIET_MAX {
+            (chip.quiet_mask, chip.n_unquiet) = (chip.quiet_mask & !unquiet, 0);
+        }
+        if !is_known || number & chip.quiet_mask != 0 {
             let flat = (part[0] == 0x00 || part[0] == 0xFF) && part.iter().all(|byte| *byte == part[0]);
             // The sync nibble alone stands anywhere by chance; what electrodes and inputs read changes seldom. Of a part that is
             // all zeros the word begins wherever two ones stand before it.
@@ -148,82 +174,100 @@ impl Checker {
             chip.word = if chip.last_word == Some(number) { chip.last_word } else { chip.word };
             chip.last_word = Some(number);
         }
+        let is_whole = doubt.is_none();
         // The same frame again: the chip stands still, or converts by another clock than its neighbours.
         if part == &chip.before[..chip.n_bytes] {
             chip.repeats += 1;
-            let beyond = chip.repeats_max.map_or(0, |most| chip.repeats.saturating_sub(most));
-            if beyond > 0 && !codes.iter().all(|code| *code == 0 || ENDS.contains(code)) {
+            let beyond = chip.repeats_max(codes).map_or(0, |most| chip.repeats.saturating_sub(most));
+            if beyond > 0 {
                 doubt = doubt.or(Some(Doubt::SameFrame { chip: chip_index }));
-                // Told once: from the second on they are flagged themselves.
-                first = if beyond == 1 { chip.before_index + u64::from(!chip.unproven) } else { index };
+                // Told once: from the second on they are flagged themselves. The first of them may have been old already, or the
+                // first that something else than the chip drove.
+                first = if beyond == 1 { chip.before_index } else { index };
             }
-        } else if doubt.is_none() {
+        } else if is_whole {
             // What is wrong by itself hides no frame that comes again after it.
             chip.before[..chip.n_bytes].copy_from_slice(part);
             (chip.before_index, chip.repeats) = (index, 0);
-            chip.unproven = self.after_gap || chip.suspect;
         }
-        chip.suspect = doubt.is_some();
-        if chip.suspect {
+        if doubt.is_some() {
             status = status.with(ChipStatus::SUSPECT);
         }
 
-        let first_channel = chip.channels.start;
-        let before = &mut self.codes_before[chip.channels.clone()];
-        let same = &mut self.same_codes[chip.channels.clone()];
-        let moved_at = &mut self.moved_at[chip.channels.clone()];
-        let mut near_end = false;
+        if codes.iter().any(|code| is_saturated(*code)) {
+            status = status.with(ChipStatus::SATURATED);
+        }
+        let (mut stuck, mut newly_stuck) = (0, 0);
+        // Nor does it end the time for which a channel stands still.
+        if is_whole && self.longest_standstill(chip_index, index, codes) >= self.same_codes_max {
+            let chip = &mut self.chips[chip_index];
+            for (i, channel) in chip.channels.clone().enumerate() {
+                if self.same_codes[channel] < self.same_codes_max {
+                    chip.told_stuck &= !(1 << i);
+                } else if !self.off[channel] && !ENDS.contains(&codes[i]) {
+                    stuck |= 1 << i;
+                    // Since the whole chip stands still that is what was told, and flagged.
+                    let is_told = doubt.is_some() && self.moved_at[channel] >= chip.before_index;
+                    chip.told_stuck |= u8::from(is_told) << i;
+                }
+            }
+            newly_stuck = stuck & !chip.told_stuck;
+            chip.told_stuck |= stuck;
+        } else if is_whole {
+            self.chips[chip_index].told_stuck = 0;
+        }
+        if stuck != 0 {
+            status = status.with(ChipStatus::STUCK);
+        }
+        Finding { status, doubt, first, stuck, newly_stuck }
+    }
+
+    /// For how many frames the chip's channel that stands still for longest does, frame `index` and its `codes` included.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn longest_standstill(&mut self, chip: usize, index: u64, codes: &[i32]) -> u32 {
+        let channels = self.chips[chip].channels.clone();
+        let before = &mut self.codes_before[channels.clone()];
+        let (same, moved_at) = (&mut self.same_codes[channels.clone()], &mut self.moved_at[channels]);
         let mut longest = 0;
-        for (((code, before), same), moved_at) in codes.iter().zip(before).zip(same.iter_mut()).zip(moved_at.iter_mut())
-        {
+        for (((code, before), same), moved_at) in codes.iter().zip(before).zip(same).zip(moved_at) {
             let moved = code != before;
             *same = if moved { 0 } else { *same + 1 };
             *moved_at = if moved { index } else { *moved_at };
             *before = *code;
-            near_end |= code.unsigned_abs() > NEAR_END;
             longest = longest.max(*same);
         }
-        if near_end {
-            status = status.with(ChipStatus::SATURATED);
-        }
-        let mut stuck = 0;
-        if longest >= self.same_codes_max {
-            for (i, same) in same.iter().enumerate() {
-                let channel = first_channel + i;
-                if *same >= self.same_codes_max && !self.off[channel] && !ENDS.contains(&codes[i]) {
-                    status = status.with(ChipStatus::STUCK);
-                    stuck |= 1 << i;
-                    if *same == self.same_codes_max && doubt.is_none() {
-                        (doubt, first) = (Some(Doubt::SameCode { channel }), moved_at[i] + 1);
-                    }
-                }
-            }
-        }
-        Finding { status, doubt, first, stuck }
+        longest
     }
 }
 
-/// How often a frame of `chip` may come again before chance is out of the question: less than 1e-12.
+/// Whether a code stands near the end of the range.
+///
+/// Real time: no allocation, no locks, no waiting, no logging.
+pub(super) fn is_saturated(code: i32) -> bool {
+    code.unsigned_abs() > NEAR_END
+}
+
+/// How improbable it is of each channel of `chip` that noise alone gives the same code again, see [`Chip::ln_same`].
 ///
 /// Two codes of one channel are the same with a probability of 1 / (2 sigma sqrt(pi)), sigma its noise in codes (the density
-/// at 0 of the difference of two Gaussian values); two frames, with the product over its channels.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-fn repeats_max(board: &Board, chip: usize) -> Option<u32> {
-    let rate = usize::from(rate_code(board.rate_hz)?);
+/// at 0 of the difference of two Gaussian values).
+fn ln_same(board: &Board, chip: usize) -> [f64; 8] {
+    let mut ln_same = [0.0; 8];
+    let Some(rate) = rate_code(board.rate_hz).map(usize::from) else { return ln_same };
     let scales = board.stream_channels();
-    let mut ln_same = 0.0;
-    for i in board.channels_of(chip).filter(|i| board.channels[*i].power) {
-        let noise_uv = NOISE_UV_RMS[rate][usize::from(gain_code(board.channels[i].gain)?)];
-        ln_same += (2.0 * noise_uv / scales[i].scale() * std::f64::consts::PI.sqrt()).max(1.0).ln();
+    for (ln_same, i) in ln_same.iter_mut().zip(board.channels_of(chip)).filter(|(_, i)| board.channels[*i].power) {
+        let noise_uv = gain_code(board.channels[i].gain).map_or(0.0, |gain| NOISE_UV_RMS[rate][usize::from(gain)]);
+        *ln_same = (2.0 * noise_uv / scales[i].scale() * std::f64::consts::PI.sqrt()).max(1.0).ln();
     }
-    (ln_same > 0.0).then(|| (1e12_f64.ln() / ln_same).ceil() as u32 - 1)
+    ln_same
 }
 
 /// Which bits of a status word are known, and what they are: the sync nibble, and the echo of what is driven out.
 pub(super) fn known_word(board: &Board) -> (u32, u32) {
     let outputs = !board.trigger_pins & 0x0F;
     // In the order of the status word on the wire: 1100, LOFF_STATP, LOFF_STATN, GPIO4 to GPIO1. What electrodes that are
-    // not watched read, the datasheet does not say.
+    // not watched read, the datasheet does not say: see `Checker::proven`.
     (0xF0_0000 | u32::from(outputs), u32::from(frame::SYNC) << 16 | u32::from(board.high_pins & outputs))
 }
 
@@ -241,19 +285,31 @@ impl Chip {
         Chip {
             known_mask,
             known,
+            quiet_mask: 0,
+            n_unquiet: 0,
             watched: ChipStatus::of(positive, negative, 0x0F).0,
             part_bit,
             n_bytes: board.layout.models[chip].frame_bytes(),
             word: None,
             last_word: None,
-            repeats_max: repeats_max(board, chip),
+            ln_same: ln_same(board, chip),
             repeats: 0,
             channels,
             before: [0; 27],
             before_index: 0,
-            unproven: false,
-            suspect: false,
+            told_stuck: 0,
         }
+    }
+
+    /// So often may the frame of these `codes` come again before chance is out of the question: rarely where eight channels have
+    /// noise, more often where one has; `None` where none is on. A channel at the end of its range has none.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    fn repeats_max(&self, codes: &[i32]) -> Option<u32> {
+        let has_noise = codes.iter().zip(&self.ln_same).filter(|(code, _)| !ENDS.contains(code));
+        let ln_same: f64 = has_noise.map(|(_, ln_same)| ln_same).sum();
+        (ln_same > 0.0).then(|| (BEYOND_CHANCE / ln_same).ceil() as u32 - 1)
     }
 }
 
@@ -285,6 +341,24 @@ mod tests {
         }
         let text = finding("", [0; 3], 1).doubt.map(|doubt| doubt.text(&stream)).unwrap();
         assert_eq!(text, "chip 1: status word 0x000000");
+    }
+
+    #[test]
+    fn a_bit_that_turns_out_not_to_be_quiet_is_looked_at_no_more() {
+        let document = Document::parse("rig.toml", "[source]\nkind = \"ads1299\"\nn_chips = 1").unwrap();
+        let board = board_of(&document, &mut Mistakes::new("rig.toml")).unwrap();
+        let mut checker = Checker::new(&board);
+        // One was 1 during start-up.
+        checker.proven(&board, &[0x00_0010]);
+        let mut is_right = |index: u8, word: [u8; 3]| {
+            let mut frame = [index; 27];
+            frame[..3].copy_from_slice(&word);
+            checker.check(0, u64::from(index), &frame, &mut [0; 8]).doubt.is_none()
+        };
+        assert!(is_right(1, [0xC0, 0, 0x10]) && !is_right(2, [0xC0, 0, 0x20]) && is_right(3, [0xC0, 0, 0]));
+        let n_doubted = (10..60).filter(|index| !is_right(*index, [0xC8, 0, 0])).count();
+        assert_eq!(n_doubted, 19, "until it is known better");
+        assert!(is_right(60, [0xC0, 0, 0]) && is_right(61, [0xC8, 0, 0]) && !is_right(62, [0xC4, 0, 0]));
     }
 
     #[test]

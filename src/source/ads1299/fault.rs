@@ -107,6 +107,17 @@ pub enum ProofError {
         /// As configured.
         n_chips: usize,
     },
+    /// Two chips give the same.
+    #[error(
+        "chips {} and {} gave the same codes in every one of 100 frames: it is one chip that is read twice; look at the chip selects, \
+        each must reach a chip of its own, and in a row at the wires from DOUT to DAISY_IN", chip + 1, other + 1
+    )]
+    Twins {
+        /// The one.
+        chip: usize,
+        /// The other.
+        other: usize,
+    },
     /// More noise, or less, than a chip with shorted inputs has.
     #[error("chip {}, channel {}: {rms_uv:.2} uV rms and {mean_uv:.1} uV mean with shorted inputs, expected 0.3 to 3 times \
         {expected_uv:.2} uV and a mean below 300 uV: {}", chip + 1, channel + 1,
@@ -125,9 +136,9 @@ pub enum ProofError {
         expected_uv: f64,
     },
     /// The test signal is not what the chip should make.
-    #[error("chip {}, channel {}: the test signal is +-{amplitude_uv:.0} uV, expected +-{expected_uv:.0} uV within 5 %: the \
+    #[error("chip {}, channel {}: the test signal is {}, expected +-{expected_uv:.0} uV within 5 %: the \
         channel's gain is wrong, or its signal is; look at the chip's supply, and at its other channels",
-        chip + 1, channel + 1)]
+        chip + 1, channel + 1, of_amplitude(*amplitude_uv))]
     TestSignal {
         /// The chip.
         chip: usize,
@@ -185,6 +196,7 @@ impl ProofError {
             ProofError::NoEdges { .. }
             | ProofError::Rate { .. }
             | ProofError::Late { .. }
+            | ProofError::Twins { .. }
             | ProofError::MoreChips { .. } => None,
         }
     }
@@ -192,6 +204,10 @@ impl ProofError {
 
 fn some(value: Option<f64>, unit: &str) -> String {
     value.map_or_else(|| "nothing".to_owned(), |value| format!("{value:.2}{unit}"))
+}
+
+fn of_amplitude(uv: f64) -> String {
+    if uv.is_nan() { "not there: it stays on one side of 0".to_owned() } else { format!("+-{uv:.0} uV") }
 }
 
 fn every(samples: Option<f64>) -> String {
@@ -215,7 +231,10 @@ fn of_wire(error: WireError) -> &'static str {
 
 fn of_id(id: u8) -> &'static str {
     match id {
-        0x00 => "nothing drives DOUT: look at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select",
+        0x00 => {
+            "nothing drives DOUT: look at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select; or the chip \
+             streams and heard no SDATAC: look at DIN"
+        }
         0xFF => "MISO floats high: look at DOUT's wire, at the chip select and at power",
         _ if Model::of_id(id).is_some() => "another member of the family; set `model`",
         _ if matches!(id & 0x1F, 0x10..=0x12) => "an ADS129x, which this driver does not know",

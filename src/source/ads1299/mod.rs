@@ -13,9 +13,10 @@
 //! | `control`, `waking`, `proof`, `sync`, `self_test`, `capture`, [`fault`] | commands, and start-up that proves the hardware |
 //! | `clock`, `reader` | which conversion is the newest, and frames with their index |
 //! | [`frame`], `check`, `readback`, `impedance` | bytes to codes, what is checked of every frame and beside them |
-//! | [`chain`], `place`, `trouble`, [`notes`], `about`, `shown` | the source itself, and what it tells |
+//! | [`chain`], `place`, `account`, `trouble`, `doubt`, [`notes`], `about`, `shown` | the source itself, and what it tells |
 
 mod about;
+mod account;
 pub mod board;
 pub mod budget;
 pub mod bus;
@@ -25,6 +26,7 @@ mod check;
 mod clock;
 mod control;
 mod describe;
+mod doubt;
 pub mod fault;
 mod fault_keys;
 pub mod frame;

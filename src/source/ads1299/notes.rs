@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
+pub use super::doubt::Doubt;
 use super::fault::ProofError;
-use super::registers::name;
 use super::wire::WireError;
 use crate::block::{Marker, Origin, Stream};
 use crate::source::MarkerOut;
@@ -23,45 +23,32 @@ const TURN: Duration = Duration::from_secs(1);
 /// How long the end is waited for: a recorder whose disk stalls may hold up who tells it of more than it can keep.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Why frames are not to be trusted.
+/// Why conversions were missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
-    /// The sync nibble, an output's echo or a reserved bit was wrong; where the status word stood instead, in bits.
-    Sync {
-        /// The chip, from 0.
-        chip: usize,
-        /// The status word that was read.
-        word: u32,
-        /// Bits after its place at which the right word was found; negative before it.
-        shift_bits: Option<i32>,
-        /// All bits of the chip's part were 0, or all were 1, as in the word.
-        flat: bool,
-    },
-    /// The chip gave the same frame again.
-    SameFrame {
-        /// The chip, from 0.
-        chip: usize,
-    },
-    /// A channel gave the same code over and over.
-    SameCode {
-        /// The channel of the stream, from 0.
-        channel: usize,
-    },
-    /// A register changed by itself.
-    Register {
-        /// The chip, from 0.
-        chip: usize,
-        /// Its address.
-        address: usize,
-        /// What it should hold.
-        wanted: u8,
-        /// What it holds.
-        read: u8,
-    },
-    /// The read touched the next conversion.
-    Torn,
-    /// Edges come at a fraction of the rate.
-    Rate,
+pub enum Miss {
+    /// No interrupt was counted for them.
+    Unseen,
+    /// The kernel's queue of edges was full.
+    Overflowed,
+    /// The kernel's thread was late: several edges became one event.
+    Merged,
+    /// The edges came; nobody read in time.
+    Late,
+}
+
+impl Miss {
+    pub(super) const N: usize = 4;
+
+    fn text(self) -> &'static str {
+        match self {
+            Miss::Unseen => {
+                "no interrupt was counted for all of them; look at DRDY's wire, and at what disables interrupts"
+            }
+            Miss::Overflowed => "the acquisition thread slept until the kernel's queue of edges was full",
+            Miss::Merged => "the kernel's thread for DRDY's interrupt was late",
+            Miss::Late => "the acquisition thread was late",
+        }
+    }
 }
 
 /// Something to tell.
@@ -97,8 +84,15 @@ pub enum Note {
         frame: u64,
         /// How many.
         n_frames: u64,
-        /// Of those, conversions that only time tells of: no interrupt was counted for them.
-        n_unseen: u64,
+        /// By what.
+        how: Miss,
+    },
+    /// Channels of a chip stand near the end of their range; the first of an episode.
+    Saturated {
+        /// The first frame.
+        frame: u64,
+        /// A channel of the stream that does, from 0.
+        channel: usize,
     },
     /// For ten seconds no register was read back, because there was no time between two conversions.
     NotReadBack {
@@ -285,6 +279,7 @@ impl Note {
             | Note::Doubted { next: frame, .. }
             | Note::Trusted { frame, .. }
             | Note::Missed { frame, .. }
+            | Note::Saturated { frame, .. }
             | Note::Wire { frame, .. }
             | Note::NoEdges { frame }
             | Note::NotReadBack { frame }
@@ -315,42 +310,6 @@ impl Note {
     }
 }
 
-impl Doubt {
-    /// What was found, in words.
-    #[must_use]
-    pub fn text(&self, stream: &Stream) -> String {
-        match *self {
-            Doubt::Sync { chip, word: 0, flat: true, .. } => {
-                format!(
-                    "chip {}: every bit is 0: nothing drives its wire; look at power, clock, RESET and the chip select",
-                    chip + 1
-                )
-            }
-            Doubt::Sync { chip, flat: true, .. } => {
-                format!(
-                    "chip {}: every bit is 1: the wire floats high; look at DOUT's wire and at the chip select",
-                    chip + 1
-                )
-            }
-            Doubt::Sync { chip, word, shift_bits: Some(bits), .. } => {
-                let (n_bits, where_to) = (bits.unsigned_abs(), if bits > 0 { "later" } else { "earlier" });
-                format!("chip {}: status word {word:#08X}, the right one stands {n_bits} bits {where_to}", chip + 1)
-            }
-            Doubt::Sync { chip, word, shift_bits: None, .. } => format!("chip {}: status word {word:#08X}", chip + 1),
-            Doubt::SameFrame { chip } => format!("chip {}: the same frame again", chip + 1),
-            Doubt::SameCode { channel } => {
-                let name = stream.channels.get(channel).map_or("?", |channel| channel.name.as_str());
-                format!("channel {name}: the same code again and again")
-            }
-            Doubt::Register { chip, address, wanted, read } => {
-                format!("chip {}: register {} reads {read:#04X} instead of {wanted:#04X}", chip + 1, name(address))
-            }
-            Doubt::Torn => "a read touched the next conversion".to_owned(),
-            Doubt::Rate => "DRDY falls at a fraction of the rate: the chips may have lost their registers".to_owned(),
-        }
-    }
-}
-
 fn tell(note: &Note, stream: &Stream) {
     match note {
         Note::Trigger { .. } => {}
@@ -364,10 +323,16 @@ fn tell(note: &Note, stream: &Stream) {
         Note::Trusted { frame, n_frames } => {
             tracing::info!("ads1299: frame {frame}: all is well again after {n_frames} suspect frames");
         }
-        Note::Missed { frame, n_frames, n_unseen } => {
+        Note::Missed { frame, n_frames, how } => tracing::warn!(
+            "ads1299: frame {frame}: {} missed: {}; more of the kind are counted without a line each until a second passes without",
+            if *n_frames == 1 { "1 conversion was".to_owned() } else { format!("{n_frames} conversions were") },
+            how.text()
+        ),
+        Note::Saturated { frame, channel } => {
+            let name = stream.channels.get(*channel).map_or("?", |channel| channel.name.as_str());
             tracing::warn!(
-                "ads1299: frame {frame}: {n_frames} conversions were missed, {n_unseen} of them without an interrupt; more of this episode are counted \
-                 without a line each"
+                "ads1299: frame {frame}: channel {name} stands at the end of its range: look at its electrode and its gain; its \
+                 chip's saturated frames are flagged, without a line each until a second passes without"
             );
         }
         Note::Wire { frame, error } => tracing::warn!("ads1299: frame {frame}: {error}"),

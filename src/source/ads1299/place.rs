@@ -2,24 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
+use super::account::SUSPECT_MAX;
 use super::board::{LeadOffMode, ReadMode};
-use super::chain::Ads1299;
-use super::check::Finding;
+use super::chain::{Ads1299, begins_episode};
+use super::check::{Finding, is_saturated};
 use super::notes::{Doubt, Note};
 use super::reader::Frame;
 use super::settings::CHIPS_MAX;
 use super::shown::fault_of;
 use crate::block::{ChipStatus, Flags, RawBlock};
 
-/// What a suspect frame adds to its chip's account; a good one takes 1 off. So a chip that gives a good frame now and then
-/// fills it all the same.
-const SUSPECT: u32 = 4;
-
 /// What is found farther on is another chip's word, or chance.
 const SLIP_MAX: i32 = 16;
-
-/// At this account, 25 suspect frames in a row or one in four for longer, the chips are set up again.
-pub(super) const SUSPECT_MAX: u32 = 100;
 
 /// By how many bits a chip's word stands elsewhere, where that is a slip.
 fn slip_of(finding: Option<Finding>) -> Option<i32> {
@@ -44,6 +38,7 @@ impl Ads1299 {
             let codes = &mut block.slab_mut()[n * n_channels..(n + 1) * n_channels];
             *finding = Some(self.checker.check(chip, frame.index, self.reader.bytes(frame), codes));
         }
+        self.doubt_shifts(&mut findings[..n_chips]);
         for chip in 0..n_chips {
             let Some(finding) = findings[chip] else { continue };
             let slip = self.slip_behind(&findings[..n_chips], chip);
@@ -79,6 +74,7 @@ impl Ads1299 {
             } else {
                 self.accounts[chip].looked_well();
                 if self.accounts[chip].suspect == 0 {
+                    self.accounts[chip].take_between().into_iter().for_each(|note| self.notes.note(note));
                     self.signs.chip_faults[chip].store(0, Ordering::Relaxed);
                 }
             }
@@ -93,11 +89,14 @@ impl Ads1299 {
                 self.signs.suspect_frames[chip].fetch_add(1, Ordering::Relaxed);
                 n_suspects += 1;
             }
-            if let Some(doubt) = doubt {
-                let stuck = matches!(doubt, Doubt::SameCode { .. });
-                if stuck || !noted || finding.first < frame.index {
-                    noted |= !stuck;
-                    self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
+            if let Some(doubt) = doubt.filter(|_| !noted || finding.first < frame.index) {
+                noted = true;
+                self.notes.note(Note::Doubted { first: finding.first, next: frame.index, doubt });
+            }
+            for (i, channel) in self.board.channels_of(chip).enumerate() {
+                if finding.newly_stuck >> i & 1 == 1 {
+                    let (first, doubt) = (self.checker.moved_at(channel), Doubt::SameCode { channel });
+                    self.notes.note(Note::Doubted { first, next: frame.index, doubt });
                 }
             }
             if status.has(ChipStatus::STUCK) {
@@ -109,6 +108,15 @@ impl Ads1299 {
             }
             if status.has(ChipStatus::SATURATED) {
                 flags = flags.with(Flags::SATURATED);
+                let channels = self.board.channels_of(chip);
+                let row = &block.slab_mut()[n * n_channels..(n + 1) * n_channels];
+                let saturated = channels.clone().find(|channel| is_saturated(row[*channel]));
+                // What is no code of the chip's says nothing of electrodes.
+                if let Some(channel) = saturated.filter(|_| !status.has(ChipStatus::SUSPECT))
+                    && begins_episode(&mut self.trouble.saturated_ns[chip], self.wire.now_ns())
+                {
+                    self.notes.note(Note::Saturated { frame: frame.index, channel });
+                }
             }
             if status.positive_off() | status.negative_off() != 0 && !status.has(ChipStatus::SUSPECT) {
                 flags = flags.with(Flags::LEAD_OFF);
@@ -138,6 +146,21 @@ impl Ads1299 {
             impedance.take(codes, &status[..n_chips], &self.signs);
         }
         flags
+    }
+
+    /// A chip's word that stands elsewhere moved all those behind it in the row. Where the next one is right, what looks like it
+    /// stands there by chance.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn doubt_shifts(&self, findings: &mut [Option<Finding>]) {
+        for behind in (1..findings.len()).filter(|behind| self.board.layout.place(*behind).1 > 0) {
+            let is_right = !findings[behind].is_some_and(|finding| matches!(finding.doubt, Some(Doubt::Sync { .. })));
+            if let (true, Some(finding)) = (is_right, &mut findings[behind - 1])
+                && let Some(Doubt::Sync { shift_bits, .. }) = &mut finding.doubt
+            {
+                *shift_bits = None;
+            }
+        }
     }
 
     /// What is wrong with the chip behind `chip` in its row, where a few bits too many or too few came before that one's. They may
@@ -175,14 +198,13 @@ impl Ads1299 {
     /// Real time: no allocation, no locks, no waiting, no logging.
     fn doubted(&mut self, chip: usize, frame: &Frame, doubt: Option<Doubt>) {
         let account = &mut self.accounts[chip];
-        if account.suspect == 0 {
-            (account.first, account.mixed) = (frame.index, false);
-        }
-        account.suspect = (account.suspect + SUSPECT).min(SUSPECT_MAX);
+        account.doubted(frame.index, doubt, frame.torn);
         // A torn frame is the thread's lateness, not the chip's fault.
         if account.suspect < SUSPECT_MAX || frame.torn {
             return;
         }
+        // What looks well from here on is flagged.
+        account.take_between().into_iter().for_each(|note| self.notes.note(note));
         account.full = true;
         if let Some(fault) = doubt.and_then(fault_of) {
             self.signs.chip_fails_anew(chip, fault);
@@ -195,9 +217,6 @@ impl Ads1299 {
             return;
         }
         self.trouble.wanted = true;
-        if let (true, Some(doubt)) = (account.mixed, doubt) {
-            self.notes.note(Note::Doubted { first: account.first, next: frame.index, doubt });
-        }
     }
 
     /// Real time: no allocation, no locks, no waiting, no logging.

@@ -44,6 +44,8 @@ pub(super) struct Proof {
     pub gap_bits: usize,
     /// The SPI clock at which every nibble was right, as the controller makes it.
     pub spi_clock_hz: u32,
+    /// Bits that were 1 in any status word of each chip.
+    pub ones: Vec<u32>,
     /// The measurements of the self-test, where one was asked for.
     pub self_test: Option<super::self_test::SelfTest>,
 }
@@ -71,7 +73,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
         (ids, readable) = ask(&mut control)??;
         registers = configure(&mut control, &readable)?;
     }
-    sync::no_chip_is_left_over(wire, board, &readable)?;
+    let ones = sync::no_chip_is_left_over(wire, board, &readable)?;
     let self_test = if board.self_test {
         let mut control = Control { wire, board };
         Some(super::self_test::run(&mut control, rate_hz, &readable)?)
@@ -79,7 +81,7 @@ pub(super) fn prove(wire: &mut dyn Wire, board: &mut Board) -> Result<Proof, Pro
         None
     };
     let spi_clock_hz = wire.effective_clock_hz(clock_hz);
-    Ok(Proof { ids, registers, readable, rate_hz, jitter_us, start_skew_us, gap_bits, spi_clock_hz, self_test })
+    Ok(Proof { ids, registers, readable, rate_hz, jitter_us, start_skew_us, gap_bits, spi_clock_hz, ones, self_test })
 }
 
 /// Brings the chips back to their configuration without asking what is known: after a fault, on the running daemon. `proven`

@@ -14,6 +14,7 @@ use super::board::{Board, ReadMode};
 use super::clock::ConversionClock;
 use super::control::command;
 use super::frame::{in_sync, take_bits};
+use super::notes::Miss;
 use super::wire::{Edge, Shape, Wire, WireError};
 
 /// More bytes than eight chips of eight channels need, with a command and gap bits: 8 * 27 + 1 + 1.
@@ -73,6 +74,23 @@ pub struct EdgeCounts {
     pub spurious: u64,
     /// Frames that were read and not used, because it could not be told which of several conversions they held.
     pub discarded: u64,
+}
+
+impl EdgeCounts {
+    /// Why conversions were missed since `before`.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    pub(super) fn miss_since(&self, before: &EdgeCounts) -> Miss {
+        if self.unseen > before.unseen {
+            Miss::Unseen
+        } else if self.overflowed > before.overflowed {
+            Miss::Overflowed
+        } else if self.merged > before.merged {
+            Miss::Merged
+        } else {
+            Miss::Late
+        }
+    }
 }
 
 /// A frame that was read.

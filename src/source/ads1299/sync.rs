@@ -1,6 +1,8 @@
 //! The part of start-up that reads frames: gap bits and an SPI clock with which every chip is in sync, and whether there are
 //! more chips than the configuration knows.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use super::board::{Board, ReadMode};
 use super::budget::{Budget, KEEP_OUT_NS};
 use super::check::known_word;
@@ -74,8 +76,13 @@ pub(super) fn find(control: &mut Control<'_>, rate_hz: f64) -> Result<(usize, u3
 }
 
 /// Looks one byte beyond the last chip of each select: where a status word begins there too, another one stands behind it. Alone
-/// behind its select a chip repeats its own frame; for this look it passes on what comes after it, as in a row.
-pub(super) fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board, readable: &[bool]) -> Result<(), ProofError> {
+/// behind its select a chip repeats its own frame; for this look it passes on what comes after it, as in a row. Nor may one chip be
+/// read in the place of two. Answers the bits that were 1 in any status word of each chip.
+pub(super) fn no_chip_is_left_over(
+    wire: &mut dyn Wire,
+    board: &Board,
+    readable: &[bool],
+) -> Result<Vec<u32>, ProofError> {
     let mut control = Control { wire, board };
     let wanted: Vec<Registers> = (0..board.layout.n_chips()).map(|chip| board.registers(chip)).collect();
     let is_alone = |select: &Select| select.part_bits.len() == 1;
@@ -93,16 +100,61 @@ pub(super) fn no_chip_is_left_over(wire: &mut dyn Wire, board: &Board, readable:
         }
     }
     let n_parts = longer.layout.selects.iter().map(|select| select.part_bits.len()).sum();
-    let n_bad = count_bad_of(&mut control, &longer, n_parts, board.rate_hz)?;
+    let parts = count_bad_of(&mut control, &longer, n_parts, board.rate_hz)?;
     let mut part = 0;
     for (with, select) in longer.layout.selects.iter().zip(&board.layout.selects) {
-        let beyond = &n_bad[part + select.part_bits.len()..part + with.part_bits.len()];
-        if beyond.iter().any(|(_, n_bad)| *n_bad == 0) {
+        let beyond = &parts[part + select.part_bits.len()..part + with.part_bits.len()];
+        if beyond.iter().any(|part| part.n_bad == 0) {
             return Err(ProofError::MoreChips { n_chips: board.layout.n_chips() });
         }
         part += with.part_bits.len();
     }
-    if board.layout.selects.iter().any(is_alone) { write_all(&mut control, &wanted, readable) } else { Ok(()) }
+    if let Some((chip, other)) = twins(&parts) {
+        return Err(ProofError::Twins { chip, other });
+    }
+    if board.layout.selects.iter().any(is_alone) {
+        write_all(&mut control, &wanted, readable)?;
+    }
+    Ok(parts.iter().filter(|part| part.is_chip).map(|part| part.ones).collect())
+}
+
+/// What stood in one part of [`SYNC_FRAMES`] frames.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    /// A chip is expected there.
+    is_chip: bool,
+    /// The last wrong status word, and how many there were.
+    word: [u8; 3],
+    n_bad: usize,
+    /// Bits that were 1 in any of them.
+    ones: u32,
+    /// A sum over the codes of the last frame, and how often it was another than in the frame before.
+    codes: u64,
+    n_moved: usize,
+    /// Parts whose codes were others in any frame, the first in bit 0.
+    differs: u32,
+}
+
+impl Part {
+    fn take(&mut self, frame: &[u8], first_bit: usize, codes: &mut [u8]) {
+        frame::take_bits(frame, first_bit + 24, codes);
+        let mut sum = DefaultHasher::new();
+        sum.write(codes);
+        let codes = sum.finish();
+        self.n_moved += usize::from(codes != self.codes);
+        self.codes = codes;
+    }
+}
+
+/// The first two chips whose codes were the same in every frame although they moved: noise alone makes those of two chips differ.
+fn twins(parts: &[Part]) -> Option<(usize, usize)> {
+    let chips: Vec<(usize, &Part)> = parts.iter().enumerate().filter(|(_, part)| part.is_chip).collect();
+    let pairs = (0..chips.len()).flat_map(|one| (one + 1..chips.len()).map(move |other| (one, other)));
+    let are_same = |(one, other): &(usize, usize)| {
+        let ((_, part), (other, _)) = (chips[*one], chips[*other]);
+        part.n_moved > SYNC_FRAMES / 2 && part.differs >> other & 1 == 0
+    };
+    pairs.into_iter().find(are_same)
 }
 
 /// Reads [`SYNC_FRAMES`] frames; `None` when all that is known of status words was right, else the first chip that failed, what
@@ -117,21 +169,20 @@ fn count_bad(
     let layout = Layout::new(layout.models.clone(), layout.topology, layout.selects.len(), gap_bits);
     let board = Board { layout, spi_clock_hz: clock_hz, ..control.board.clone() };
     let n_chips = board.layout.n_chips();
-    let bad = count_bad_of(control, &board, n_chips, rate_hz)?;
-    Ok(bad.iter().enumerate().find(|(_, (_, n_bad))| *n_bad > 0).map(|(chip, (word, n_bad))| (chip, *word, *n_bad)))
+    let parts = count_bad_of(control, &board, n_chips, rate_hz)?;
+    Ok(parts.iter().enumerate().find(|(_, part)| part.n_bad > 0).map(|(chip, part)| (chip, part.word, part.n_bad)))
 }
 
-/// Reads [`SYNC_FRAMES`] frames; for each part of a frame, the last wrong status word and the number of them. Of what stands
-/// behind the chips of a select the sync nibble alone is known.
+/// Reads [`SYNC_FRAMES`] frames. Of what stands behind the chips of a select the sync nibble alone is known.
 fn count_bad_of(
     control: &mut Control<'_>,
     board: &Board,
     n_parts: usize,
     rate_hz: f64,
-) -> Result<Vec<([u8; 3], usize)>, ProofError> {
+) -> Result<Vec<Part>, ProofError> {
     let gpio = |error| ProofError::Wire { chip: 0, error };
     let mut bytes = vec![0_u8; board.layout.frame_bytes() + board.layout.selects.len() + 8];
-    let mut bad = vec![([0; 3], 0); n_parts];
+    let (mut parts, mut codes) = (vec![Part::default(); n_parts], [0; 24]);
     let (known_mask, known) = known_word(board);
     drain(control.wire).map_err(gpio)?;
     control.start().map_err(gpio)?;
@@ -151,7 +202,7 @@ fn count_bad_of(
         let clock = clock.get_or_insert_with(|| ConversionClock::new(1e9 / rate_hz, 0, edge.at_ns));
         let passed = interrupts.replace(edge.n_interrupts).map_or(1, |before| edge.n_interrupts.wrapping_sub(before));
         let index = clock.edge(edge.at_ns, u64::from(passed));
-        let judged = bad.clone();
+        let judged = parts.clone();
         let mut part = 0;
         for (select, place) in board.layout.selects.iter().enumerate() {
             let frame = read_frame(control.wire, board, select, &mut bytes)
@@ -162,11 +213,22 @@ fn count_bad_of(
                 frame::take_bits(frame, *bit, &mut word);
                 let number = u32::from_be_bytes([0, word[0], word[1], word[2]]);
                 let echoes = depth >= n_chips || number & known_mask == known;
+                let of = &mut parts[part];
+                of.is_chip = depth < n_chips;
+                of.ones |= number;
                 if !(frame::in_sync(word[0]) && echoes) {
-                    bad[part] = (word, bad[part].1 + 1);
+                    (of.word, of.n_bad) = (word, of.n_bad + 1);
+                }
+                if of.is_chip {
+                    let n_bytes = board.layout.models[place.first_chip + depth].frame_bytes() - 3;
+                    of.take(frame, *bit, &mut codes[..n_bytes]);
                 }
                 part += 1;
             }
+        }
+        for one in 0..parts.len() {
+            let differs = (0..parts.len()).filter(|other| parts[*other].codes != parts[one].codes);
+            parts[one].differs |= differs.map(|other| 1_u32 << other).sum::<u32>();
         }
         // As in the run. A read that is late takes bits of the next frame too.
         let end_ns = control.wire.now_ns() + keep_out_ns;
@@ -174,7 +236,7 @@ fn count_bad_of(
         let spoiled = std::mem::replace(&mut was_late, late) || late;
         if board.read_mode == ReadMode::Rdatac && (spoiled || index < CLOCK_SETTLES) {
             // Torn by the thread: it says nothing of the wires.
-            (bad, n_late) = (judged, n_late + usize::from(spoiled));
+            (parts, n_late) = (judged, n_late + usize::from(spoiled));
             if n_late >= LATE_MAX {
                 control.stop().map_err(gpio)?;
                 return Err(ProofError::Late { n_late, n_frames: n_frames + n_late });
@@ -184,5 +246,5 @@ fn count_bad_of(
         n_frames += 1;
     }
     control.stop().map_err(gpio)?;
-    Ok(bad)
+    Ok(parts)
 }

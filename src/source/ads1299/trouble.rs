@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use super::account::{ChipAccount, SUSPECT_MAX};
 use super::board::ReadMode;
 use super::chain::Ads1299;
 use super::control::{Control, Started, command};
 use super::fault::ProofError;
-use super::notes::{Doubt, Note};
-use super::place::SUSPECT_MAX;
+use super::notes::{Doubt, Miss, Note};
 use super::proof::set_up_again;
 use super::reader::Frame;
 use super::registers::{CLOCK_HZ, Model, address};
@@ -42,32 +42,6 @@ const THIN_MAX: u32 = 25;
 const START_DOUBT: f64 = 0.25;
 const START_TRIES: usize = 10;
 
-/// How far a chip is in doubt.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ChipAccount {
-    /// Filled by suspect frames, emptied by good ones.
-    pub(super) suspect: u32,
-    /// The first suspect frame since it was empty.
-    pub(super) first: u64,
-    /// Frames that looked well came since then.
-    pub(super) mixed: bool,
-    /// It was full: a frame that looks well may be chance until the account is empty again.
-    pub(super) full: bool,
-}
-
-impl ChipAccount {
-    /// Takes note of a frame that looks well.
-    ///
-    /// Real time: no allocation, no locks, no waiting, no logging.
-    pub(super) fn looked_well(&mut self) {
-        if self.suspect > 0 {
-            self.suspect -= 1;
-            self.mixed = true;
-            self.full &= self.suspect > 0;
-        }
-    }
-}
-
 /// What is done about chips that fail.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Trouble {
@@ -98,11 +72,14 @@ pub(super) struct Trouble {
     pub(super) ask_ns: u64,
     /// Since when all is well.
     pub(super) well_ns: u64,
-    /// When conversions were missed last: an episode ends with a second without.
-    pub(super) missed_ns: Option<u64>,
+    /// When conversions were missed last, of each kind, and channels of each chip saturated: an episode ends with a second without.
+    pub(super) missed_ns: [Option<u64>; Miss::N],
+    pub(super) saturated_ns: [Option<u64>; CHIPS_MAX],
     /// Frames in a row before which conversions passed without an interrupt, and the first of them.
     pub(super) thin: u32,
     pub(super) thin_since: u64,
+    /// They were found to be so, and to set them up did not help for long: it costs data each time, so it waits longer and longer.
+    pub(super) slow: bool,
 }
 
 impl Ads1299 {
@@ -177,7 +154,18 @@ impl Ads1299 {
         if trouble.thin >= THIN_MAX {
             (trouble.unwell, trouble.thin) = (true, 0);
             let first = trouble.thin_since;
-            self.hurry();
+            if trouble.failed {
+                // They are the edges of a chip that is known to be bad: the others' frames are what they are.
+                self.hurry();
+            } else {
+                // From this frame on, until they were set up.
+                trouble.distrusted[..self.accounts.len()].fill(true);
+                if self.was_well() || !self.trouble.slow {
+                    self.trouble.pause_s = 0;
+                    self.hurry();
+                }
+                (self.trouble.wanted, self.trouble.slow, self.trouble.well_ns) = (true, true, 0);
+            }
             self.notes.note(Note::Doubted { first, next: frame, doubt: Doubt::Rate });
         }
     }
@@ -269,18 +257,22 @@ impl Ads1299 {
             self.trouble.reopen |= edges.is_err();
             self.trouble.made_until = self.reader.made_until(self.wire.now_ns());
         }
-        let was_well = self.trouble.well_ns > 0 && self.wire.now_ns() - self.trouble.well_ns > WELL_NS;
+        let was_well = self.was_well();
         let result = self.set_up();
         let trouble = &mut self.trouble;
         let before_s = if was_well { 0 } else { trouble.pause_s };
         // The other chips' data are worth having; where none converts, a longer pause would spare nobody's.
         let some_convert = trouble.distrusted[..self.accounts.len()].contains(&false);
-        let is_dear = some_are_good && some_convert;
+        let is_dear = (some_are_good || trouble.slow) && some_convert;
         trouble.pause_s = if is_dear { (before_s * 2).clamp(PAUSE_S.0, PAUSE_S.1) } else { PAUSE_S.0 };
         trouble.again_ns = self.wire.now_ns() + trouble.pause_s * 1_000_000_000;
         (trouble.wanted, trouble.reopen, trouble.well_ns) = (result.is_err(), false, 0);
+        trouble.slow &= !was_well;
         (trouble.fresh, trouble.unwell, trouble.unseen) = (true, true, true);
-        self.accounts.fill(ChipAccount::default());
+        for account in &mut self.accounts {
+            account.take_between().into_iter().for_each(|note| self.notes.note(note));
+            *account = ChipAccount::default();
+        }
         self.failed_in_a_row = 0;
         // Not well until a frame has been seen to be good.
         self.n_suspect = self.n_suspect.max(1);
@@ -300,6 +292,13 @@ impl Ads1299 {
         self.trouble.idle = !some_convert || started.is_err();
         self.trouble.wanted |= self.trouble.idle;
         !self.trouble.idle
+    }
+
+    /// Whether all chips have been well for long.
+    ///
+    /// Real time: no allocation, no locks, no waiting, no logging.
+    fn was_well(&self) -> bool {
+        self.trouble.well_ns > 0 && self.wire.now_ns() - self.trouble.well_ns > WELL_NS
     }
 
     /// Whether chips convert at all.

@@ -17,8 +17,13 @@ const AT: u64 = 40_001;
 
 /// A minute on the board of `text` with one fault.
 fn minute(text: &str, fault: Fault) -> Rig {
+    one_minute(text, AT, fault)
+}
+
+/// The same, with the fault before conversion `at`.
+fn one_minute(text: &str, at: u64, fault: Fault) -> Rig {
     let mut rig = rig(text, |setup| {
-        setup.faults = vec![Planned { when: When::Conversion(AT), fault }];
+        setup.faults = vec![Planned { when: When::Conversion(at), fault }];
     })
     .unwrap();
     rig.source.start();
@@ -113,14 +118,11 @@ fn chips_whose_frames_are_wrong_are_flagged_and_set_up_again() {
         Fault::FrameStuck { chip: 3, n: 10 },
     ] {
         let rig = minute("", fault);
-        // A frame that stands still looks well the first time.
-        let n_touched = match fault {
-            // It ends while a frame is on its way; the bench calls that one whole.
-            Fault::GapBits { n, .. } => n,
-            _ => rig.truth.counts().n_touched,
-        };
+        let n_touched = rig.truth.counts().n_touched;
         assert_eq!((losses(&rig), rig.n_flagged), ([0, 0, 0], n_touched), "{fault:?}: {:?}", rig.told);
-        assert!((9..=10).contains(&n_touched), "{fault:?}: {n_touched}");
+        // A frame that stands still is the right one the first time.
+        let right = if let Fault::FrameStuck { .. } = fault { 9..=10 } else { 10..=10 };
+        assert!(right.contains(&n_touched), "{fault:?}: {n_touched}");
         assert_eq!(doubts(&rig).len(), 1, "{fault:?}: one line for one episode: {:?}", rig.told);
     }
     for fault in [
@@ -150,7 +152,15 @@ fn shifted_frames_are_told_with_the_shift() {
     for bits in [1, 3, 5, 11] {
         let rig = minute("", Fault::BitShift { select: 0, bits, n: 10 });
         let text: Vec<String> = doubts(&rig).iter().map(|doubt| doubt.text(rig.source.stream())).collect();
-        assert!(text[0].ends_with(&format!("the right one stands {bits} bits earlier")), "{text:?}");
+        assert!(
+            text[0].ends_with(&format!("the right one stands {bits} bit{} earlier", if bits == 1 { "" } else { "s" })),
+            "{text:?}"
+        );
+    }
+    // A nibble that is wrong is no shift, whatever bit stands before it: the chips behind have not moved.
+    for at in AT..AT + 4 {
+        let rig = one_minute("", at, Fault::NibbleBad { chip: 2, n: 1 });
+        assert!(matches!(doubts(&rig)[..], [Doubt::Sync { chip: 2, shift_bits: None, .. }]), "{:?}", rig.told);
     }
 }
 
@@ -179,6 +189,8 @@ fn a_channel_at_its_end_is_saturated_and_not_suspect() {
     let mut rig = minute("", Fault::Rail { chip: 0, channel: 2, negative: true, n: 4000 });
     rig.wrong.clear();
     assert_eq!((losses(&rig), rig.n_flagged, doubts(&rig).len()), ([0, 0, 0], 0, 0), "{:?}", rig.told);
+    // One line for an episode; the counter's first is that of its own end.
+    assert_eq!(rig.saturated, [(0, 0), (0, 8), (0, 16), (0, 24), (AT, 2)]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod rules;
 mod self_test;
 mod settings;
 mod shown;
+mod spans;
 mod start_up;
 mod together;
 mod triggers;

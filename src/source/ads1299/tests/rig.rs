@@ -29,6 +29,8 @@ pub(super) struct Rig {
     /// What the proof said.
     pub(super) about: serde_json::Value,
     pub(super) told: Vec<Note>,
+    /// The notes about channels at their ends, apart from the others: the counter begins at one.
+    pub(super) saturated: Vec<(u64, usize)>,
     block: RawBlock,
     stop: Stop,
     /// What was delivered so far.
@@ -78,6 +80,7 @@ pub(super) fn rig_held_up(text: &str, hold_ups: u32, change: impl FnOnce(&mut Se
         rules,
         about,
         told: Vec::new(),
+        saturated: Vec::new(),
         block,
         stop: Stop::default(),
         n_delivered: 0,
@@ -115,7 +118,10 @@ impl Rig {
                 Filled::End => break,
             }
             while let Some(note) = self.notes.take() {
-                self.told.push(note);
+                match note {
+                    Note::Saturated { frame, channel } => self.saturated.push((frame, channel)),
+                    note => self.told.push(note),
+                }
             }
         }
     }
@@ -137,8 +143,15 @@ impl Rig {
             (0..n_chips).filter(suspect).for_each(|chip| self.n_flagged_of[chip] += 1);
             self.n_flagged += u64::from((0..n_chips).any(|chip| suspect(&chip)));
             if self.check {
-                let marks = [ChipStatus::SUSPECT, ChipStatus::STUCK, ChipStatus::SATURATED];
-                let is_marked = |chip: &usize| marks.into_iter().any(|mark| has(*chip, mark));
+                let is_marked = |chip: usize, offset: i64| {
+                    // A saturated channel is marked where it stands at its end, and marks nothing else.
+                    let ends = [-(1 << 23), (1 << 23) - 1];
+                    let conversion = frame.saturating_add_signed(offset);
+                    let at_end =
+                        |channel| ends.contains(&codes[channel]) || codes[channel] == counter_code(conversion, channel);
+                    [ChipStatus::SUSPECT, ChipStatus::STUCK].into_iter().any(|mark| has(chip, mark))
+                        || has(chip, ChipStatus::SATURATED) && chips[chip].clone().all(at_end)
+                };
                 let before = (self.offset, self.n_set_up);
                 let mut right = self.right_chips(frame, codes, &chips);
                 if let Some((moved, marked, offset)) = self.moved.take().filter(|_| !right.contains(&true)) {
@@ -148,11 +161,11 @@ impl Rig {
                     right = self.right_chips(frame, codes, &chips);
                 }
                 if self.offset != before.0 {
-                    self.moved = Some((frame, (0..n_chips).all(|chip| is_marked(&chip)), before));
+                    self.moved = Some((frame, (0..n_chips).all(|chip| is_marked(chip, self.offset)), before));
                 }
                 let wrong: Vec<usize> = (0..n_chips).filter(|chip| !right[*chip]).collect();
                 if !wrong.is_empty() {
-                    self.wrong.push((frame, wrong.iter().all(is_marked)));
+                    self.wrong.push((frame, wrong.iter().all(|chip| is_marked(*chip, self.offset))));
                 }
             }
         }

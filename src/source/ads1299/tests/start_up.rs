@@ -11,7 +11,7 @@ use crate::source::ads1299::chain::{Ads1299, Patience};
 use crate::source::ads1299::simulated::{ChainReadback, ChipSetup, Fault, Model, Planned, Setup, SimulatedWire, When};
 use crate::source::ads1299::simulation::Simulation;
 use crate::source::ads1299::wire::{Edge, Pin, Shape, Wire, WireError};
-use crate::source::{Opening, Source};
+use crate::source::{Opening, Source, SourceError};
 
 /// Longer than any start-up tries.
 const NEVER_NS: u64 = 3_600_000_000_000;
@@ -57,6 +57,8 @@ struct Asked {
     stop: Arc<AtomicBool>,
     n_steps: Arc<AtomicU64>,
     at: u64,
+    /// Where each chip select's wire leads.
+    selects: [usize; 4],
 }
 
 impl Asked {
@@ -76,7 +78,7 @@ impl Wire for Asked {
     }
     fn transfer(&mut self, shape: Shape, tx: &[u8], rx: &mut [u8]) -> Result<(), WireError> {
         self.step();
-        self.wire.transfer(shape, tx, rx)
+        self.wire.transfer(Shape { select: self.selects[shape.select], ..shape }, tx, rx)
     }
     fn wait_edge(&mut self, deadline_ns: u64) -> Result<Option<Edge>, WireError> {
         self.step();
@@ -96,21 +98,35 @@ impl Wire for Asked {
     }
 }
 
+/// Proves the board of a table `[source]` over such wires; how many steps it took, besides.
+fn prove_asked(text: &str, at: u64, selects: [usize; 4]) -> (Result<(), SourceError>, u64) {
+    let text = format!("[source]\nkind = \"ads1299\"\n{text}");
+    let board = board_of(&Document::parse("rig.toml", &text).unwrap(), &mut Mistakes::new("rig.toml")).unwrap();
+    let wire = SimulatedWire::on_virtual_clock(&Simulation::counter().setup(&board));
+    let (stop, n_steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let asked = Asked { wire, stop: Arc::clone(&stop), n_steps: Arc::clone(&n_steps), at, selects };
+    let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
+    let mut source =
+        Ads1299::new(board, Box::new(move || Ok(Box::new(asked) as Box<dyn Wire>)), Patience::Forever, &opening);
+    (source.prove(&stop).map(|_| ()), n_steps.load(Ordering::Relaxed))
+}
+
+#[test]
+fn two_chip_selects_that_reach_one_chip_are_named() {
+    let cascade = "topology = \"cascade\"\nspi_clock_hz = 20000000\nrate_hz = 1000";
+    let proven = |selects| prove_asked(cascade, u64::MAX, selects).0.map_err(|error| error.to_string());
+    assert_eq!(proven([0, 1, 2, 3]), Ok(()));
+    let error = proven([0, 1, 1, 3]).unwrap_err();
+    assert!(error.contains("chips 2 and 3 gave the same codes in every one of 100 frames"), "{error}");
+}
+
 #[test]
 fn asked_to_stop_it_gives_up_at_the_next_step_wherever_it_is() {
     // The self-test takes the last 20 000 steps or so.
     for at in [0, 1, 20, 100, 300, 700, 1500, 6000, 20_000] {
-        let text = "[source]\nkind = \"ads1299\"\nself_test = true\n";
-        let board = board_of(&Document::parse("rig.toml", text).unwrap(), &mut Mistakes::new("rig.toml")).unwrap();
-        let wire = SimulatedWire::on_virtual_clock(&Simulation::counter().setup(&board));
-        let (stop, n_steps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let asked = Asked { wire, stop: Arc::clone(&stop), n_steps: Arc::clone(&n_steps), at };
-        let opening = Opening { base: Path::new(""), block_frames: AutoOr::Auto };
-        let mut source =
-            Ads1299::new(board, Box::new(move || Ok(Box::new(asked) as Box<dyn Wire>)), Patience::Forever, &opening);
-        let proven = source.prove(&stop);
+        let (proven, n_steps) = prove_asked("self_test = true\n", at, [0, 1, 2, 3]);
         assert!(proven.is_err(), "asked at step {at}, proven all the same");
-        assert_eq!(n_steps.load(Ordering::Relaxed), at + 1, "steps after it was asked to stop");
+        assert_eq!(n_steps, at + 1, "steps after it was asked to stop");
     }
 }
 
@@ -119,7 +135,8 @@ fn a_board_without_power() {
     assert_eq!(
         refused("", |setup| setup.powered_ns = NEVER_NS),
         "ads1299: chip 1: its ID register reads 0x00, expected 0x1E (ADS1299) in the lower five bits: nothing drives DOUT: look \
-         at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select"
+         at power, at the clock (CLKSEL), at RESET and PWDN, and at the chip select; or the chip streams and heard no SDATAC: look at \
+         DIN"
     );
 }
 
